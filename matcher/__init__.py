@@ -1,0 +1,1 @@
+"""Clutch matcher: auto-parts orders matched to the nearest shops."""

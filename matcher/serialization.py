@@ -10,7 +10,6 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 import msgspec
-import orjson
 
 from matcher.errors import FieldError, InvalidRequest
 
@@ -60,17 +59,12 @@ def format_money(minor: int, currency: str) -> str:
     return f"{Decimal(minor).scaleb(-digits):.{digits}f}"
 
 
+_encoder = msgspec.json.Encoder(decimal_format="string")
+
+
 def encode(value: Any) -> bytes:
-    """Any wire value (structs, dicts, UUID, datetime) to JSON bytes."""
-    return orjson.dumps(value, default=_default, option=orjson.OPT_UTC_Z)
-
-
-def _default(value: Any) -> Any:
-    if isinstance(value, msgspec.Struct):
-        return msgspec.to_builtins(value, enc_hook=None)
-    if isinstance(value, Decimal):
-        return str(value)
-    raise TypeError(f"{type(value).__name__} has no JSON form")
+    """Any wire value (structs, dicts, UUID, datetime, Raw) to JSON bytes."""
+    return _encoder.encode(value)
 
 
 def decode(body: bytes, into: type[T]) -> T:

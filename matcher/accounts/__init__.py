@@ -1,0 +1,1 @@
+"""Accounts: who is calling. Users, tokens, roles and shop memberships."""

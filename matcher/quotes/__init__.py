@@ -1,0 +1,1 @@
+"""Orders, dispatch and quotes: the hot path."""

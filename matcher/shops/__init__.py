@@ -1,0 +1,1 @@
+"""Shops: the directory, onboarding, verification, import. PostGIS is the truth."""

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import msgspec
 
+from matcher.settings import repository_root
 from matcher.stack.errors import DamagedState, StartFailed
 from matcher.stack.home import Home, Memory
 from matcher.stack.postgres import DATABASE, ROLE, Postgres
@@ -39,7 +40,7 @@ class Stack:
     @classmethod
     def for_checkout(cls) -> "Stack":
         """The stack of the checkout that this package lies in."""
-        return cls(Path(__file__).resolve().parents[2])
+        return cls(repository_root())
 
     def up(self) -> StackStatus:
         """Start what does not run, and return once both servers take work. Raises StackError, OSError."""
@@ -48,7 +49,10 @@ class Stack:
             memory = self.home.recall()
             if memory is None:
                 if self.home.postgres.exists():
-                    raise DamagedState(f"{self.home.path} has data but no memory.json with its password.")
+                    raise DamagedState(
+                        f"{self.home.path} has data but lost its memory.json with the password; "
+                        "`matcher stack reset` starts anew (the data is lost)."
+                    )
                 memory = Memory.fresh()
                 self.home.remember(memory)
             if self.postgres.pid() is None:

@@ -1,0 +1,42 @@
+"""Alembic's entry point: runs the migrations over asyncpg, in one transaction, one runner at a time.
+
+`matcher.migrations` calls it with the database's address in `config.attributes["url"]`.
+"""
+
+import asyncio
+
+from alembic import context
+from geoalchemy2 import alembic_helpers
+from sqlalchemy import Connection, text
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.pool import NullPool
+
+from matcher.schema import metadata
+
+# Any number that nothing else in this database locks; two migrating processes must meet on the same one.
+MIGRATION_LOCK = 7_215_304_981
+
+
+def migrate(connection: Connection) -> None:
+    """Run what Alembic asks for on `connection`; a second runner waits and then finds nothing left to do."""
+    context.configure(
+        connection=connection,
+        target_metadata=metadata,
+        include_object=alembic_helpers.include_object,
+        render_item=alembic_helpers.render_item,
+        compare_server_default=True,
+    )
+    with context.begin_transaction():
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
+        context.run_migrations()
+
+
+async def connect_and_migrate() -> None:
+    """Open the one connection that the migrations need."""
+    engine = create_async_engine(context.config.attributes["url"], poolclass=NullPool)
+    async with engine.connect() as connection:
+        await connection.run_sync(migrate)
+    await engine.dispose()
+
+
+asyncio.run(connect_and_migrate())

@@ -4,7 +4,6 @@ import time
 from datetime import UTC, datetime
 
 
-
 def utc_now() -> datetime:
     """The time now, aware, UTC."""
     return datetime.now(UTC)

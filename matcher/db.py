@@ -5,7 +5,7 @@ statements are written in `queries.sql` beside the repository that runs them.
 """
 
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from importlib import resources
 from typing import Any, TypeAlias
@@ -59,10 +59,10 @@ async def create_pool(
     min_size: int = 1,
     max_size: int = 10,
     statement_timeout_s: float = 15.0,
-    setup: Callable[[Any], Awaitable[None]] | None = None,
+    setup: Callable[[Any], Coroutine[Any, Any, None]] | None = None,
 ) -> Pool:
     """A pool whose connections speak jsonb as Python values. `setup` runs at each acquire (tests set the clock)."""
-    return await asyncpg.create_pool(
+    pool: Pool = await asyncpg.create_pool(
         database_url,
         min_size=min_size,
         max_size=max_size,
@@ -76,6 +76,7 @@ async def create_pool(
             "jit": "off",
         },
     )
+    return pool
 
 
 async def init_connection(connection: Any) -> None:
@@ -95,7 +96,10 @@ def _encode_json(value: Any) -> str:
 @asynccontextmanager
 async def snapshot(pool: Pool) -> AsyncIterator[Connection]:
     """A connection inside a read-only REPEATABLE READ transaction: every statement sees one moment."""
-    async with pool.acquire() as connection, connection.transaction(isolation="repeatable_read", readonly=True):
+    async with (
+        pool.acquire() as connection,
+        connection.transaction(isolation="repeatable_read", readonly=True),
+    ):
         yield connection
 
 

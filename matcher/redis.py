@@ -23,7 +23,7 @@ class RedisUnavailable(MatcherError):
 
 def create_redis(redis_url: str, *, timeout_s: float = 5.0, retries: int = 1) -> RedisClient:
     """A client that answers bytes. `timeout_s` bounds each command; blocking reads set their own."""
-    return Redis.from_url(
+    client: RedisClient = Redis.from_url(
         redis_url,
         decode_responses=False,
         socket_timeout=timeout_s,
@@ -31,3 +31,4 @@ def create_redis(redis_url: str, *, timeout_s: float = 5.0, retries: int = 1) ->
         retry=Retry(ExponentialBackoff(cap=0.1, base=0.01), retries),
         health_check_interval=15,
     )
+    return client

@@ -16,10 +16,28 @@ from matcher.errors import FieldError, InvalidRequest
 T = TypeVar("T")
 
 # ISO 4217 minor-unit digits that are not 2, for the currencies that the trade meets.
-_DIGITS = {
+_DIGITS: dict[str, int] = {
     **dict.fromkeys(("BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"), 3),
     **dict.fromkeys(
-        ("BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG", "RWF", "UGX", "VND", "VUV", "XAF", "XOF", "XPF"), 0
+        (
+            "BIF",
+            "CLP",
+            "DJF",
+            "GNF",
+            "ISK",
+            "JPY",
+            "KMF",
+            "KRW",
+            "PYG",
+            "RWF",
+            "UGX",
+            "VND",
+            "VUV",
+            "XAF",
+            "XOF",
+            "XPF",
+        ),
+        0,
     ),
 }
 MAX_MINOR_UNITS = 10**15  # ten trillion dollars in cents: far above any part, far below a bigint's end
@@ -47,7 +65,7 @@ def parse_money(text: str, currency: str, pointer: str, *, allow_zero: bool = Tr
     if not well_formed:
         message = f'write {currency} amounts like "{format_money(12550, currency)}": digits, at most {digits} decimals'
         raise InvalidRequest(errors=[FieldError(pointer, message)])
-    minor = int(whole) * 10**digits + int(fraction.ljust(digits, "0") or "0")
+    minor: int = int(whole) * 10**digits + int(fraction.ljust(digits, "0") or "0")
     if minor >= MAX_MINOR_UNITS or (minor == 0 and not allow_zero):
         raise InvalidRequest(errors=[FieldError(pointer, "the amount is out of bounds")])
     return minor
@@ -136,7 +154,14 @@ def _has_lone_surrogate(body: bytes) -> bool:
 def _field_error(message: str) -> FieldError:
     """msgspec's "… - at `$.parts[0].quantity`" as a JSON pointer."""
     text, _, path = message.partition(" - at `")
-    path = path.rstrip("`").removeprefix("$").replace("[...]", "/*").replace("[", "/").replace("]", "").replace(".", "/")
+    path = (
+        path.rstrip("`")
+        .removeprefix("$")
+        .replace("[...]", "/*")
+        .replace("[", "/")
+        .replace("]", "")
+        .replace(".", "/")
+    )
     return FieldError(path, text)
 
 

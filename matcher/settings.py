@@ -29,8 +29,12 @@ def _setting(default: Any, doc: str, *, env: str | None = None, secret: bool = F
 class Settings:
     """The service's configuration. Read it with `Settings.from_env()`."""
 
-    env: Literal["development", "production"] = _setting("development", "production refuses weak secrets and MATCHER_LIMITS=off")
-    database_url: str = _setting("", "PostgreSQL with PostGIS; empty: the embedded stack", env="DATABASE_URL", secret=True)
+    env: Literal["development", "production"] = _setting(
+        "development", "production refuses weak secrets and MATCHER_LIMITS=off"
+    )
+    database_url: str = _setting(
+        "", "PostgreSQL with PostGIS; empty: the embedded stack", env="DATABASE_URL", secret=True
+    )
     redis_url: str = _setting("", "Redis >= 7; empty: the embedded stack", env="REDIS_URL", secret=True)
     redis_prefix: str = _setting("matcher:", "put before every Redis key")
     host: str = _setting("127.0.0.1", "address to listen on")
@@ -42,13 +46,21 @@ class Settings:
     drain_s: float = _setting(15.0, "time that requests have to finish at shutdown")
     limits: bool = _setting(True, "off lifts rate and per-account limits (load tests); refused in production")
     log_level: Literal["debug", "info", "warning", "error"] = _setting("info", "least level that is logged")
-    metrics_token: str = _setting("", "bearer token for /metrics from outside loopback; empty: loopback only", secret=True)
-    allowed_origins: tuple[str, ...] = _setting((), "browser origins allowed to open sockets, comma separated")
+    metrics_token: str = _setting(
+        "", "bearer token for /metrics from outside loopback; empty: loopback only", secret=True
+    )
+    allowed_origins: tuple[str, ...] = _setting(
+        (), "browser origins allowed to open sockets, comma separated"
+    )
 
-    jwt_secret: str = _setting(DEVELOPMENT_SECRET, "signs access tokens (HS256), at least 32 characters", secret=True)
+    jwt_secret: str = _setting(
+        DEVELOPMENT_SECRET, "signs access tokens (HS256), at least 32 characters", secret=True
+    )
     access_token_s: int = _setting(900, "life of an access token")
     refresh_token_s: int = _setting(30 * 86_400, "life of a refresh token")
-    refresh_grace_s: float = _setting(30.0, "an immediate predecessor still refreshes for so long (a lost reply is no theft)")
+    refresh_grace_s: float = _setting(
+        30.0, "an immediate predecessor still refreshes for so long (a lost reply is no theft)"
+    )
     login_failures_max: int = _setting(10, "failed logins of one account or address in a window before 429")
     login_window_s: int = _setting(900, "window of login failures")
     argon2_threads: int = _setting(2, "password hashes computed at once")
@@ -75,7 +87,9 @@ class Settings:
     idempotency_keep_s: int = _setting(86_400, "idempotency keys are kept for")
     shop_poll_s: float = _setting(0.25, "how often a process asks PostgreSQL for changed shops and accounts")
     outbox_grace_s: float = _setting(2.0, "age at which the sweeper publishes what a process left behind")
-    publish_queue_max: int = _setting(10_000, "committed changes waiting for the event log; beyond, the sweeper publishes")
+    publish_queue_max: int = _setting(
+        10_000, "committed changes waiting for the event log; beyond, the sweeper publishes"
+    )
 
     log_partitions: int = _setting(1, "event log streams")
     log_entries_max: int = _setting(100_000, "entries kept in each stream")
@@ -96,7 +110,11 @@ class Settings:
         for name in environ:
             if name.startswith("MATCHER_") and name not in known and name not in OTHER_VARIABLES:
                 raise ConfigurationError(f"{name} is not a setting; `matcher config` lists them.")
-        values = {attribute: _parse(cls, attribute, environ[name], name) for name, attribute in known.items() if name in environ}
+        values = {
+            attribute: _parse(cls, attribute, environ[name], name)
+            for name, attribute in known.items()
+            if name in environ
+        }
         settings = cls(**values)
         settings._check()
         return settings
@@ -111,12 +129,21 @@ class Settings:
             if not self.limits:
                 raise ConfigurationError("MATCHER_LIMITS=off is for load tests and refused in production.")
         elif self.jwt_secret == DEVELOPMENT_SECRET and self.host not in LOOPBACK:
-            raise ConfigurationError("Set MATCHER_JWT_SECRET before listening on an address other than loopback.")
+            raise ConfigurationError(
+                "Set MATCHER_JWT_SECRET before listening on an address other than loopback."
+            )
         if self.issuer_url and not (self.issuer_audience and (self.issuer_jwks_file or self.issuer_secret)):
             raise ConfigurationError(
                 "MATCHER_ISSUER_URL needs MATCHER_ISSUER_AUDIENCE and MATCHER_ISSUER_JWKS_FILE or MATCHER_ISSUER_SECRET."
             )
-        for name in ("pool_size", "workers", "wave_shops", "batch_orders_max", "batch_writers", "log_partitions"):
+        for name in (
+            "pool_size",
+            "workers",
+            "wave_shops",
+            "batch_orders_max",
+            "batch_writers",
+            "log_partitions",
+        ):
             if getattr(self, name) < 1:
                 raise ConfigurationError(f"{env_name(name)} must be at least 1.")
         if self.pool_size < self.batch_writers + 2:

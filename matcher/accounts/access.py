@@ -1,0 +1,137 @@
+"""Who may call what: `Caller`, the access rule of each route, and the guard that enforces it.
+
+Every route names its rule in `opt={"access": Access.X}`; the guard refuses routes without one, and the
+role matrix in the docs and its test are generated from these.
+"""
+
+from enum import StrEnum
+from typing import Any, Protocol
+from uuid import UUID
+
+import msgspec
+from litestar import Request
+from litestar.connection import ASGIConnection
+from litestar.handlers import BaseRouteHandler
+
+from matcher.errors import Forbidden, InvalidRequest, NotFound, Unauthorized
+from matcher.http import idempotency_key
+from matcher.serialization import parse_uuid
+from matcher.transactions import IdempotentCall
+
+SHOP_ROLES = frozenset({"shop_owner", "manager", "cashier", "stock_clerk", "accountant"})
+QUOTING_ROLES = frozenset({"shop_owner", "manager", "cashier"})
+MANAGING_ROLES = frozenset({"shop_owner", "manager"})
+
+
+class Caller(msgspec.Struct, frozen=True):
+    """A signed-in account as it is now: `shops` maps the shops it works for to its role there."""
+
+    user_id: UUID
+    role: str  # "customer" | "shop_owner" | "admin"
+    shops: dict[UUID, str] = {}
+    shop_id: UUID | None = None  # the shop that this request is for: X-Shop-Id, or the only one
+
+    @property
+    def is_admin(self) -> bool:
+        return self.role == "admin"
+
+    @property
+    def shop_role(self) -> str | None:
+        return self.shops.get(self.shop_id) if self.shop_id else None
+
+    def acting_for(self, shop_id: UUID | None) -> "Caller":
+        """The same caller for a shop it names; with None, for its only shop. NotFound when it is not its shop."""
+        if shop_id is None:
+            only = next(iter(self.shops)) if len(self.shops) == 1 else None
+            return msgspec.structs.replace(self, shop_id=only)
+        if shop_id not in self.shops:
+            raise NotFound("There is no such shop among yours; X-Shop-Id must name one of them.")
+        return msgspec.structs.replace(self, shop_id=shop_id)
+
+
+class Access(StrEnum):
+    """The rules. Objects are scoped further by SQL: a foreign object answers 404."""
+
+    PUBLIC = "public"
+    SIGNED_IN = "signed_in"
+    CUSTOMER = "customer"  # any account may also buy parts, admins may not
+    ADMIN = "admin"
+    SHOP_STAFF = "shop_staff"  # any role in the shop that the request is for
+    SHOP_QUOTING = "shop_quoting"
+    SHOP_MANAGING = "shop_managing"
+    SHOP_OWNER = "shop_owner"
+
+
+_SHOP_RULES: dict[Access, frozenset[str]] = {
+    Access.SHOP_STAFF: SHOP_ROLES,
+    Access.SHOP_QUOTING: QUOTING_ROLES,
+    Access.SHOP_MANAGING: MANAGING_ROLES,
+    Access.SHOP_OWNER: frozenset({"shop_owner"}),
+}
+
+
+class Identities(Protocol):
+    """Turns a bearer token into the account that it speaks for, from this process's cache."""
+
+    async def authenticate(self, token: str) -> Caller:
+        """Unauthorized when the token is forged, expired or ended. No round trip for a known account."""
+        ...
+
+
+def check_access(access: Access, caller: Caller | None) -> None:
+    """Unauthorized or Forbidden unless the rule lets the caller in. Sockets use it too."""
+    if access is Access.PUBLIC:
+        return
+    if caller is None:
+        raise Unauthorized
+    if access is Access.ADMIN and not caller.is_admin:
+        raise Forbidden("Only admins may do this.")
+    if access is Access.CUSTOMER and caller.is_admin:
+        raise Forbidden("Sign in as a customer to do this.")
+    if access in _SHOP_RULES and caller.shop_role not in _SHOP_RULES[access]:
+        if caller.shop_id is None and len(caller.shops) > 1:
+            raise InvalidRequest("You work for several shops; name one in X-Shop-Id.")
+        raise Forbidden("Your role in this shop does not allow this.")
+
+
+def bearer_token(connection: ASGIConnection[Any, Any, Any, Any]) -> str | None:
+    """The token of `Authorization: Bearer …`; None when there is no such header."""
+    scheme, _, token = connection.headers.get("authorization", "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" and token.strip() else None
+
+
+async def guard(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
+    """The app's one guard: authenticates and applies the route's rule."""
+    access: Access = handler.opt["access"]
+    token = bearer_token(connection)
+    caller: Caller | None = None
+    if token is not None and access is not Access.PUBLIC:
+        identities: Identities = connection.app.state.identities
+        caller = await identities.authenticate(token)
+        # A path that names the shop decides for it (GET /shops/{shop_id}/staff); else X-Shop-Id does.
+        named = connection.path_params.get("shop_id") if access in _SHOP_RULES else None
+        header = connection.headers.get("x-shop-id")
+        if named is None and header is not None and (named := parse_uuid(header)) is None:
+            raise InvalidRequest("X-Shop-Id must be a shop's id.")
+        caller = caller.acting_for(named)
+    check_access(access, caller)
+    connection.scope["user"] = caller
+
+
+def provide_caller(request: Request[Any, Any, Any]) -> Caller:
+    """Dependency `caller`: who calls a route that is not public."""
+    caller: Caller | None = request.scope.get("user")
+    if caller is None:
+        raise Unauthorized
+    return caller
+
+
+async def provide_call(request: Request[Any, Any, Any]) -> IdempotentCall | None:
+    """Dependency `call`: the request as one that may be repeated; None without `Idempotency-Key`."""
+    key = idempotency_key(request)
+    caller: Caller | None = request.scope.get("user")
+    if key is None or caller is None:
+        return None
+    # The shop is part of the payload: the same key for another shop is another request.
+    payload = (caller.shop_id.bytes if caller.shop_id else b"") + await request.body()
+    return IdempotentCall.of(caller.user_id, f"{request.method} {request.url.path}", key, payload)

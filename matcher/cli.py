@@ -78,7 +78,7 @@ def run(arguments: Sequence[str]) -> int:
     except click.Abort:
         _complain("matcher: stopped.")
         return 1
-    except Exception as error:  # the last place where a failure can become one line
+    except Exception as error:  # noqa: BLE001  the last place where a failure can become one line
         if "--debug" in arguments[:1]:
             traceback.print_exc()
         else:

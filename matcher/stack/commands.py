@@ -24,7 +24,9 @@ def down() -> None:
 
 
 @stack_commands.command()
-@click.option("--json", "as_json", is_flag=True, help="One JSON object: running, databaseUrl, redisUrl, dataDir.")
+@click.option(
+    "--json", "as_json", is_flag=True, help="One JSON object: running, databaseUrl, redisUrl, dataDir."
+)
 def status(as_json: bool) -> None:
     """Tell whether the servers run, and where."""
     state = Stack.for_checkout().status()

@@ -34,7 +34,7 @@ SELECT 'CREATE DATABASE {DATABASE}' WHERE NOT EXISTS (SELECT FROM pg_database WH
 \\connect {DATABASE}
 SET client_min_messages = warning;
 CREATE EXTENSION IF NOT EXISTS postgis;
-"""
+"""  # noqa: S608  constants only
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,9 +125,7 @@ class Postgres:
         """Stop the server if it runs, rolling back what is open. Raises StopFailed."""
         if pid := self.pid():
             # SIGINT is PostgreSQL's fast shutdown; the default one waits for every client to leave.
-            stop_process(
-                pid, self.data, "postgres", self.account, how=signal.SIGINT, timeout_s=timeout_s
-            )
+            stop_process(pid, self.data, "postgres", self.account, how=signal.SIGINT, timeout_s=timeout_s)
 
     def prepare(self, port: int, password: str) -> None:
         """Create the database and the extension where they are missing. Raises StartFailed."""

@@ -43,7 +43,7 @@ _DIGITS: dict[str, int] = {
 MAX_MINOR_UNITS = 10**15  # ten trillion dollars in cents: far above any part, far below a bigint's end
 
 
-class WireStruct(msgspec.Struct, rename="camel", forbid_unknown_fields=True, kw_only=True, frozen=True):
+class WireStruct(msgspec.Struct, rename="camel", forbid_unknown_fields=True, kw_only=True):
     """Base of every request and response body."""
 
 

@@ -40,10 +40,21 @@ VEHICLE_TYPES = {
 }
 ROAD_VEHICLES = {"car", "mpv", "truck", "incomplete", "heavy_truck", "bus"}
 # Makers of trucks over 10,000 lb, whose VINs do not follow the rule of the seventh character.
-HEAVY_MAKES = set(
-    "autocar blue-bird daf freightliner gillig hino international kenworth king-long mack man mitsubishi-fuso"
-    " peterbilt scania setra sterling temsa ud volvo western-star white workhorse yutong".split()
-)
+HEAVY_MAKES = {
+    *(
+        "autocar",
+        "blue-bird",
+        "daf",
+        "freightliner",
+        "gillig",
+        "hino",
+        "international",
+        "kenworth",
+        "king-long",
+    ),
+    *("mack", "man", "mitsubishi-fuso", "peterbilt", "scania", "setra", "sterling", "temsa", "ud", "volvo"),
+    *("western-star", "white", "workhorse", "yutong"),
+}
 # Names in the WMI table that are no make of their own.
 WMI_MAKE_NAMES = {
     "Sprinter (Dodge or Freightliner)": ("dodge", "freightliner", "mercedes-benz"),

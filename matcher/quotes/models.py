@@ -33,8 +33,10 @@ orders = Table(
     Column("id", Uuid, primary_key=True),
     Column("user_id", Uuid, nullable=False),
     Column("status", Text, nullable=False),
-    version(),
+    version(),  # raised by every change of the order, its dispatches or its quotes
+    Column("view_version", BigInteger, nullable=False, server_default="1"),  # … of the order's own view
     Column("urgency", Text, nullable=False),
+    Column("priority", Text, nullable=False),  # derived at each write: views show stored states
     Column("payment_method", Text, nullable=False),
     Column("payment_status", Text, nullable=False, server_default="pending"),
     Column("currency", Text, nullable=False),
@@ -60,7 +62,9 @@ orders = Table(
     ),
     CheckConstraint("urgency IN ('low', 'normal', 'high', 'urgent')", name="urgency"),
     CheckConstraint("payment_method IN ('cash_on_delivery', 'card')", name="payment_method"),
-    CheckConstraint("status = 'draft' OR (submitted_at IS NOT NULL AND expires_at IS NOT NULL)", name="submitted"),
+    CheckConstraint(
+        "status = 'draft' OR (submitted_at IS NOT NULL AND expires_at IS NOT NULL)", name="submitted"
+    ),
     CheckConstraint(
         "(status IN ('accepted', 'processing', 'shipped', 'delivered')) <= (accepted_quote_id IS NOT NULL)",
         name="accepted_quote",
@@ -95,6 +99,7 @@ dispatches = Table(
     Column("shop_id", Uuid, primary_key=True),
     Column("order_id", Uuid, primary_key=True),
     Column("version", BigInteger, nullable=False),
+    Column("created_version", BigInteger, nullable=False),  # equal to `version` until the first change
     Column("wave", SmallInteger, nullable=False),
     Column("rank", SmallInteger, nullable=False),  # 1.. within the wave
     Column("status", Text, nullable=False, server_default="pending"),
@@ -121,12 +126,14 @@ quotes = Table(
     Column("id", Uuid, primary_key=True),
     Column("order_id", Uuid, ForeignKey("orders.id"), nullable=False),
     Column("shop_id", Uuid, nullable=False),
+    Column("shop_name", Text, nullable=False),  # as it was when quoted
     Column("version", BigInteger, nullable=False),
     Column("created_version", BigInteger, nullable=False),  # equal to `version` until the first change
     Column("status", Text, nullable=False, server_default="active"),
     Column("source", Text, nullable=False, server_default="manual"),
     Column("currency", Text, nullable=False),
     Column("lines", JSONB, nullable=False),
+    Column("coverage", JSONB, nullable=False),  # {"available": [lineId], "partial": […], "missing": […]}
     Column("parts_total_minor", BigInteger, nullable=False),
     Column("delivery_fee_minor", BigInteger, nullable=False),
     Column("total_minor", BigInteger, nullable=False),

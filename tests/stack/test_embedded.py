@@ -5,6 +5,7 @@ import signal
 import socket
 import stat
 import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -70,8 +71,9 @@ async def test_up_gives_a_database_with_postgis_and_a_redis_that_refuses_to_forg
     assert running.database_url
     connection = await asyncpg.connect(running.database_url)
     assert "POSTGIS=" in await connection.fetchval("SELECT postgis_full_version()")
-    settings = dict(await connection.fetch("SELECT name, setting FROM pg_settings"))
+    rows = await connection.fetch("SELECT name, setting FROM pg_settings")
     await connection.close()
+    settings = {row["name"]: row["setting"] for row in rows}
     assert settings["fsync"] == settings["synchronous_commit"] == "on"
     assert settings["listen_addresses"] == LOOPBACK
     assert settings["unix_socket_directories"] == ""
@@ -106,10 +108,8 @@ def test_secrets_are_in_private_files_only_and_in_no_command_line(stack: Stack, 
     ]
     assert {path.name for path in holders} == {"memory.json", "redis.conf"}
     assert {stat.S_IMODE(path.stat().st_mode) for path in holders} == {0o600}
-    command_lines = subprocess.run(
-        ["ps", "axww", "-o", "args"], capture_output=True, text=True, check=True
-    ).stdout
-    assert not any(s and s in command_lines for s in secrets)
+    command_lines = [path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline")]
+    assert not any(s and s.encode() in line for s in secrets for line in command_lines)
 
 
 def test_no_server_runs_as_root(stack: Stack, running: StackStatus) -> None:
@@ -180,7 +180,7 @@ def test_stale_pid_files_that_name_a_living_stranger_are_overcome(stack: Stack, 
     os.kill(postmaster, signal.SIGKILL)
     os.kill(redis_pid, signal.SIGKILL)
     pid_file = stack.home.postgres / "postmaster.pid"
-    stranger = subprocess.Popen(["sleep", "600"])
+    stranger = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     try:
         # After a reboot the remembered id may belong to anybody.
         for path in (pid_file, stack.home.redis / "redis.pid"):
@@ -192,8 +192,7 @@ def test_stale_pid_files_that_name_a_living_stranger_are_overcome(stack: Stack, 
         assert not stack.down().running
         assert stranger.poll() is None
     finally:
-        stranger.kill()
-        stranger.wait()
+        stranger.communicate(b"\n")
 
 
 def test_a_process_is_ours_by_name_and_directory(stack: Stack, running: StackStatus) -> None:

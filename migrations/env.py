@@ -34,9 +34,11 @@ def migrate(connection: Connection) -> None:
 async def connect_and_migrate() -> None:
     """Open the one connection that the migrations need."""
     engine = create_async_engine(context.config.attributes["url"], poolclass=NullPool)
-    async with engine.connect() as connection:
-        await connection.run_sync(migrate)
-    await engine.dispose()
+    try:
+        async with engine.connect() as connection:
+            await connection.run_sync(migrate)
+    finally:
+        await engine.dispose()
 
 
 asyncio.run(connect_and_migrate())

@@ -70,6 +70,7 @@ orders = Table(
         name="accepted_quote",
     ),
     Index(None, "user_id", "id"),
+    Index("orders_open_user_idx", "user_id", postgresql_where=text(OPEN)),
     Index("orders_open_expires_at_idx", "expires_at", postgresql_where=text(OPEN)),
     Index(
         "orders_open_next_wave_at_idx",

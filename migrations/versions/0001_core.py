@@ -68,7 +68,7 @@ CREATE INDEX idempotency_keys_created_at_idx ON idempotency_keys (created_at);
 CREATE TABLE login_failures (
     key TEXT NOT NULL,
     failures INTEGER NOT NULL,
-    window_started_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    window_started_at TIMESTAMP WITH TIME ZONE NOT NULL,
     CONSTRAINT login_failures_pkey PRIMARY KEY (key)
 );
 
@@ -110,6 +110,8 @@ CREATE TABLE orders (
 CREATE INDEX orders_open_expires_at_idx ON orders (expires_at) WHERE status IN ('submitted', 'quoted');
 
 CREATE INDEX orders_open_next_wave_at_idx ON orders (next_wave_at) WHERE status IN ('submitted', 'quoted') AND next_wave_at IS NOT NULL;
+
+CREATE INDEX orders_open_user_idx ON orders (user_id) WHERE status IN ('submitted', 'quoted');
 
 CREATE INDEX orders_user_id_id_idx ON orders (user_id, id);
 
@@ -229,24 +231,19 @@ CREATE INDEX quotes_order_id_idx ON quotes (order_id);
 
 CREATE INDEX quotes_shop_id_id_idx ON quotes (shop_id, id);
 
-CREATE TABLE refresh_tokens (
+CREATE TABLE sessions (
     id UUID NOT NULL,
-    family_id UUID NOT NULL,
     user_id UUID NOT NULL,
-    parent_id UUID,
-    token_hash BYTEA NOT NULL,
-    used_at TIMESTAMP WITH TIME ZONE,
-    revoked_at TIMESTAMP WITH TIME ZONE,
+    epoch INTEGER NOT NULL,
+    generation INTEGER DEFAULT '0' NOT NULL,
+    advanced_at TIMESTAMP WITH TIME ZONE NOT NULL,
     expires_at TIMESTAMP WITH TIME ZONE NOT NULL,
-    created_at TIMESTAMP WITH TIME ZONE DEFAULT matcher_now() NOT NULL,
-    CONSTRAINT refresh_tokens_pkey PRIMARY KEY (id),
-    CONSTRAINT refresh_tokens_token_hash_key UNIQUE (token_hash),
-    CONSTRAINT refresh_tokens_user_id_fkey FOREIGN KEY(user_id) REFERENCES users (id) ON DELETE CASCADE
+    revoked_at TIMESTAMP WITH TIME ZONE,
+    CONSTRAINT sessions_pkey PRIMARY KEY (id),
+    CONSTRAINT sessions_user_id_fkey FOREIGN KEY(user_id) REFERENCES users (id) ON DELETE CASCADE
 );
 
-CREATE INDEX refresh_tokens_family_id_idx ON refresh_tokens (family_id);
-
-CREATE INDEX refresh_tokens_user_id_idx ON refresh_tokens (user_id);
+CREATE INDEX sessions_user_id_idx ON sessions (user_id);
 
 CREATE TABLE shops (
     id UUID NOT NULL,
@@ -366,7 +363,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    op.execute("DROP TABLE shop_onboardings, shop_makes, uploads, shops, refresh_tokens, quotes, order_documents, notifications, memberships, users, outbox, orders, login_failures, idempotency_keys, dispatches")
+    op.execute("DROP TABLE shop_onboardings, shop_makes, uploads, shops, sessions, quotes, order_documents, notifications, memberships, users, outbox, orders, login_failures, idempotency_keys, dispatches")
     op.execute("DROP FUNCTION stamp_changed_xid()")
     op.execute("DROP FUNCTION matcher_now()")
 

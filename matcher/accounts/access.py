@@ -30,13 +30,17 @@ class Caller(msgspec.Struct, frozen=True):
     role: str  # "customer" | "shop_owner" | "admin"
     shops: dict[UUID, str] = {}
     shop_id: UUID | None = None  # the shop that this request is for: X-Shop-Id, or the only one
+    session_id: UUID | None = None  # None with a token of an outside issuer
+    token_expires_s: float | None = None  # when the token that proved it expires, in seconds since 1970
 
     @property
     def is_admin(self) -> bool:
+        """Whether the caller watches over the whole service."""
         return self.role == "admin"
 
     @property
     def shop_role(self) -> str | None:
+        """The caller's role in the shop that this request is for."""
         return self.shops.get(self.shop_id) if self.shop_id else None
 
     def acting_for(self, shop_id: UUID | None) -> "Caller":

@@ -7,12 +7,10 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
-    LargeBinary,
     Table,
     Text,
     UniqueConstraint,
     Uuid,
-    func,
 )
 
 from matcher.columns import changed_xid, created_at, updated_at, version
@@ -54,20 +52,18 @@ memberships = Table(
     Index(None, "shop_id"),
 )
 
-refresh_tokens = Table(
-    "refresh_tokens",
+# A sign-in and all refresh tokens that follow from it. The tokens are not stored: a token is a session and a
+# generation under a MAC (docs/adr/0020).
+sessions = Table(
+    "sessions",
     metadata,
-    Column("id", Uuid, primary_key=True),
-    Column("family_id", Uuid, nullable=False),
+    Column("id", Uuid, primary_key=True),  # `sid` of its access tokens
     Column("user_id", Uuid, ForeignKey("users.id", ondelete="CASCADE"), nullable=False),
-    Column("parent_id", Uuid),
-    Column("token_hash", LargeBinary, nullable=False),  # SHA-256: the token itself has 256 random bits
-    Column("used_at", DateTime(timezone=True)),
-    Column("revoked_at", DateTime(timezone=True)),
+    Column("epoch", Integer, nullable=False),  # users.session_epoch at the sign-in; an older one has ended
+    Column("generation", Integer, nullable=False, server_default="0"),  # of the newest refresh token
+    Column("advanced_at", DateTime(timezone=True), nullable=False),  # when that generation was first issued
     Column("expires_at", DateTime(timezone=True), nullable=False),
-    created_at(),
-    UniqueConstraint("token_hash"),
-    Index(None, "family_id"),
+    Column("revoked_at", DateTime(timezone=True)),
     Index(None, "user_id"),
 )
 
@@ -75,7 +71,7 @@ refresh_tokens = Table(
 login_failures = Table(
     "login_failures",
     metadata,
-    Column("key", Text, primary_key=True),  # "account:<sha256>" or "address:<ip>"
+    Column("key", Text, primary_key=True),  # "account:<sha256 of the email>" or "address:<ip>"
     Column("failures", Integer, nullable=False),
-    Column("window_started_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    Column("window_started_at", DateTime(timezone=True), nullable=False),
 )

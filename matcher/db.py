@@ -81,10 +81,17 @@ async def create_pool(
 
 async def init_connection(connection: Any) -> None:
     """Codecs of a new connection."""
-    for name in ("json", "jsonb"):
-        await connection.set_type_codec(
-            name, encoder=_encode_json, decoder=orjson.loads, schema="pg_catalog", format="text"
-        )
+    # jsonb's binary form is a version byte and the text; binary so that arrays of jsonb travel too.
+    await connection.set_type_codec(
+        "jsonb",
+        encoder=lambda value: b"\x01" + (value if isinstance(value, bytes) else orjson.dumps(value)),
+        decoder=lambda data: orjson.loads(data[1:]),
+        schema="pg_catalog",
+        format="binary",
+    )
+    await connection.set_type_codec(
+        "json", encoder=_encode_json, decoder=orjson.loads, schema="pg_catalog", format="text"
+    )
     # xid8 as int: watermarks are compared and carried, never shown.
     await connection.set_type_codec("xid8", encoder=str, decoder=int, schema="pg_catalog", format="text")
 

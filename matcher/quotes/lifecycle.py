@@ -51,7 +51,7 @@ FINAL = frozenset({OrderStatus.DELIVERED, OrderStatus.EXPIRED, OrderStatus.CANCE
 
 # accepted -> submitted | quoted: the shop backs out and the order reopens to the others.
 ORDER_CHANGES: Mapping[OrderStatus, frozenset[OrderStatus]] = {
-    OrderStatus.DRAFT: frozenset({OrderStatus.SUBMITTED}),
+    OrderStatus.DRAFT: frozenset({OrderStatus.SUBMITTED, OrderStatus.CANCELLED}),
     OrderStatus.SUBMITTED: frozenset(
         {OrderStatus.QUOTED, OrderStatus.ACCEPTED, OrderStatus.EXPIRED, OrderStatus.CANCELLED}
     ),
@@ -70,7 +70,7 @@ ORDER_CHANGES: Mapping[OrderStatus, frozenset[OrderStatus]] = {
     OrderStatus.CANCELLED: frozenset(),
 }
 
-# closed -> pending | quoted: a reopened order asks the remaining shops again.
+# closed -> pending | seen | quoted: a reopened order asks the remaining shops again.
 DISPATCH_CHANGES: Mapping[DispatchStatus, frozenset[DispatchStatus]] = {
     DispatchStatus.PENDING: frozenset(
         {DispatchStatus.SEEN, DispatchStatus.QUOTED, DispatchStatus.DECLINED, DispatchStatus.CLOSED}
@@ -81,7 +81,7 @@ DISPATCH_CHANGES: Mapping[DispatchStatus, frozenset[DispatchStatus]] = {
         {DispatchStatus.SEEN, DispatchStatus.WON, DispatchStatus.DECLINED, DispatchStatus.CLOSED}
     ),
     DispatchStatus.DECLINED: frozenset({DispatchStatus.QUOTED, DispatchStatus.CLOSED}),
-    DispatchStatus.CLOSED: frozenset({DispatchStatus.SEEN, DispatchStatus.QUOTED}),
+    DispatchStatus.CLOSED: frozenset({DispatchStatus.PENDING, DispatchStatus.SEEN, DispatchStatus.QUOTED}),
     DispatchStatus.WON: frozenset({DispatchStatus.CLOSED}),
 }
 
@@ -89,8 +89,8 @@ QUOTE_CHANGES: Mapping[QuoteStatus, frozenset[QuoteStatus]] = {
     QuoteStatus.ACTIVE: frozenset(
         {QuoteStatus.ACCEPTED, QuoteStatus.REJECTED, QuoteStatus.WITHDRAWN, QuoteStatus.EXPIRED}
     ),
-    # accepted -> withdrawn: the winner backs out.
-    QuoteStatus.ACCEPTED: frozenset({QuoteStatus.WITHDRAWN}),
+    # accepted -> withdrawn: the winner backs out; -> rejected: the customer cancels.
+    QuoteStatus.ACCEPTED: frozenset({QuoteStatus.WITHDRAWN, QuoteStatus.REJECTED}),
     # rejected -> active: the winner backed out and the order reopened.
     QuoteStatus.REJECTED: frozenset({QuoteStatus.ACTIVE}),
     QuoteStatus.WITHDRAWN: frozenset(),

@@ -68,7 +68,9 @@ class RecentLoad:
         return load * math.exp2(-max(0.0, now_s - at_s) / self.HALF_LIFE_S)
 
 
-def rank(candidates: Sequence[CandidateLike], place: Place, load: RecentLoad, now_s: float) -> list[RankedShop]:
+def rank(
+    candidates: Sequence[CandidateLike], place: Place, load: RecentLoad, now_s: float
+) -> list[RankedShop]:
     """Score each candidate; the order (nearest first) stays, because membership goes by distance."""
     if not candidates:
         return []
@@ -86,7 +88,8 @@ def rank(candidates: Sequence[CandidateLike], place: Place, load: RecentLoad, no
             "load": 1 / (1 + load.of(candidate.shop_id, now_s) / 10),
         }
         reasons: list[dict[str, object]] = [
-            {"term": term, "value": round(value, 3), "weight": WEIGHTS[term]} for term, value in values.items()
+            {"term": term, "value": round(value, 3), "weight": WEIGHTS[term]}
+            for term, value in values.items()
         ]
         ranked.append(
             RankedShop(

@@ -1,4 +1,3 @@
-
 -- name: submit_batch
 WITH clock AS MATERIALIZED (
     SELECT matcher_now() AS now
@@ -98,8 +97,8 @@ FROM orders o
 JOIN order_documents d ON d.order_id = o.id
 WHERE o.id = ANY($1::uuid[])
 
--- Further waves, and the first of a draft: the same choice for one order, under its lock.
 -- name: insert_wave
+-- Further waves, and the first of a draft: the same choice for one order, under its lock.
 WITH candidates AS (
     SELECT c.*, row_number() OVER (ORDER BY c.distance_m, c.shop_id) AS nearness
     FROM unnest($3::uuid[], $4::float8[], $5::int[], $6::float8[], $7::jsonb[])

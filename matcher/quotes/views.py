@@ -5,16 +5,20 @@ wherever and whenever it is rendered (DESIGN 6). A row is any mapping with the c
 named in each docstring.
 """
 
-from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Protocol
 
 from matcher.geo.cells import blurred
 from matcher.geo.types import Place
 from matcher.ids import order_number
 from matcher.serialization import format_money
 
-Row = Mapping[str, Any]
+
+class Row(Protocol):
+    """A record or a dict: columns by name."""
+
+    def __getitem__(self, column: str, /) -> Any: ...
+
 
 # A delivery's rough duration: packing, then streets 1.3 times the great circle at 30 km/h of city traffic.
 # (Taxi trips in the shipped data drive 1.3 to 1.4 times the straight line.)

@@ -102,7 +102,7 @@ CREATE TABLE orders (
     CONSTRAINT orders_status_check CHECK (status IN ('draft', 'submitted', 'quoted', 'accepted', 'processing', 'shipped', 'delivered', 'expired', 'cancelled')),
     CONSTRAINT orders_urgency_check CHECK (urgency IN ('low', 'normal', 'high', 'urgent')),
     CONSTRAINT orders_payment_method_check CHECK (payment_method IN ('cash_on_delivery', 'card')),
-    CONSTRAINT orders_submitted_check CHECK (status = 'draft' OR (submitted_at IS NOT NULL AND expires_at IS NOT NULL)),
+    CONSTRAINT orders_submitted_check CHECK (status IN ('draft', 'cancelled') OR (submitted_at IS NOT NULL AND expires_at IS NOT NULL)),
     CONSTRAINT orders_accepted_quote_check CHECK ((status IN ('accepted', 'processing', 'shipped', 'delivered')) <= (accepted_quote_id IS NOT NULL))
 )
  WITH (fillfactor = 70);

@@ -1,0 +1,412 @@
+"""Group commit: concurrent submissions become one statement, each is answered for itself (DESIGN 4).
+
+Owns batching, the isolation of one bad order from its neighbours, and the replay of repeated keys. An
+order is answered after its commit and before its publication; the outbox row written with it makes sure
+that publication follows.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any, Self
+from uuid import UUID
+
+import asyncpg
+import msgspec
+import structlog
+
+from matcher import metrics
+from matcher.db import CONNECTION_ERRORS, Connection, DatabaseUnavailable, Pool, load_queries
+from matcher.errors import MatcherError, Overloaded
+from matcher.events import Event
+from matcher.ids import uuid7
+from matcher.quotes import events, views
+from matcher.quotes.errors import TooManyOpenOrders
+from matcher.quotes.matching import RankedShop
+from matcher.serialization import encode
+from matcher.settings import Settings
+from matcher.transactions import (
+    IdempotencyInFlight,
+    IdempotencyKeyReused,
+    IdempotentCall,
+    Publisher,
+    Reply,
+    replay,
+)
+
+SQL = load_queries("matcher.quotes", "submission.sql")
+
+# A foreign key in flight must not stall a whole batch: wait this long together, then each alone.
+BATCH_LOCK_WAIT_S = 0.2
+RECONNECT_ATTEMPTS = 6
+RECONNECT_FIRST_WAIT_S = 0.05
+UNLIMITED_ORDERS = 2**31 - 1
+
+log = structlog.get_logger()
+
+
+class NewOrder(msgspec.Struct, frozen=True):
+    """A valid order on its way to the database, with the shops to ask (nearest first, some to spare)."""
+
+    id: UUID
+    user_id: UUID
+    urgency: str
+    priority: str
+    payment_method: str
+    currency: str
+    make: str
+    latitude: float
+    longitude: float
+    vehicle: dict[str, Any]
+    delivery_location: dict[str, Any]
+    parts: list[dict[str, Any]]
+    candidates: list[RankedShop]
+    empty_reason: str  # why nobody was asked, should nobody be
+    call: IdempotentCall | None
+
+
+class _Pending(msgspec.Struct, eq=False):
+    order: NewOrder
+    reply: "asyncio.Future[Reply]"
+
+
+class SubmissionQueue:
+    """Takes valid orders, answers when they are durable. One per process; use as a context manager."""
+
+    def __init__(self, pool: Pool, publisher: Publisher, settings: Settings) -> None:
+        self._pool = pool
+        self._publisher = publisher
+        self._settings = settings
+        self._queue: asyncio.Queue[_Pending] = asyncio.Queue(settings.submission_queue_max)
+        self._running: dict[tuple[UUID, str, str], _Pending] = {}
+        self._writers: list[asyncio.Task[None]] = []
+
+    async def __aenter__(self) -> Self:
+        self._writers = [
+            asyncio.create_task(self._write_forever(), name=f"order-writer-{n}")
+            for n in range(self._settings.batch_writers)
+        ]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Stop once what waits is written: a request that was taken in is answered."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._queue.join(), self._settings.drain_s)
+        for writer in self._writers:
+            writer.cancel()
+        await asyncio.gather(*self._writers, return_exceptions=True)
+
+    async def submit(self, order: NewOrder) -> Reply:
+        """Reply 201 once the order is durable; the errors of CONTRACT 4 otherwise; Overloaded when too many wait."""
+        call = order.call
+        if call is None:
+            return await asyncio.shield(self._enqueue(order).reply)
+        identity = (call.account_id, call.scope, call.key)
+        if first := self._running.get(identity):
+            return await self._follow(first, call)
+        pending = self._enqueue(order)
+        self._running[identity] = pending
+        try:
+            # Shielded: a client that hangs up must not take the answer from one that repeats its request.
+            return await asyncio.shield(pending.reply)
+        finally:
+            del self._running[identity]
+
+    def _enqueue(self, order: NewOrder) -> _Pending:
+        pending = _Pending(order, asyncio.get_running_loop().create_future())
+        try:
+            self._queue.put_nowait(pending)
+        except asyncio.QueueFull:
+            raise Overloaded(retry_after_s=1) from None
+        metrics.SUBMISSIONS_WAITING.set(self._queue.qsize())
+        return pending
+
+    async def _follow(self, first: _Pending, call: IdempotentCall) -> Reply:
+        """The same key at the same time in this process: wait for the first and repeat its answer."""
+        try:
+            reply = await asyncio.wait_for(asyncio.shield(first.reply), self._settings.idempotency_wait_s)
+        except TimeoutError:
+            raise IdempotencyInFlight(retry_after_s=1) from None
+        assert first.order.call is not None
+        if first.order.call.fingerprint != call.fingerprint:
+            raise IdempotencyKeyReused
+        return Reply(reply.status, reply.body, replayed=True)
+
+    async def _write_forever(self) -> None:
+        while True:
+            batch = [await self._queue.get()]
+            while len(batch) < self._settings.batch_orders_max and not self._queue.empty():
+                batch.append(self._queue.get_nowait())
+            metrics.SUBMISSIONS_WAITING.set(self._queue.qsize())
+            metrics.BATCH_ORDERS.observe(len(batch))
+            # Sorted keys: two batches take their keys in the same order, so neither waits for the other in a circle.
+            batch.sort(key=_key_order)
+            try:
+                with metrics.BATCH_SECONDS.time():
+                    await self._write(batch)
+            except Exception as error:
+                log.exception("batch_failed", orders=len(batch))
+                _fail(batch, error)
+            finally:
+                for _ in batch:
+                    self._queue.task_done()
+
+    async def _write(self, batch: Sequence[_Pending]) -> None:
+        """Write a batch; on an error that one order may have caused, halve it until the culprit stands alone."""
+        try:
+            await self._write_once(batch)
+            return
+        except CONNECTION_ERRORS as error:
+            await self._write_after_reconnect(batch, error)
+            return
+        except asyncpg.UniqueViolationError as error:
+            if error.constraint_name == "orders_pkey":
+                # The commit of an earlier attempt, whose connection was lost, has come through after all.
+                await self._answer_written(batch)
+                return
+            failure: Exception = error
+        except asyncpg.LockNotAvailableError:
+            failure = IdempotencyInFlight(retry_after_s=1)
+        except asyncpg.PostgresError as error:
+            failure = error
+        waiting = [pending for pending in batch if not pending.reply.done()]
+        if len(waiting) <= 1:
+            _fail(waiting, failure)
+            return
+        middle = len(waiting) // 2
+        await self._write(waiting[:middle])
+        await self._write(waiting[middle:])
+
+    async def _write_after_reconnect(self, batch: Sequence[_Pending], error: BaseException) -> None:
+        """The connection was lost: read what is there, write the rest with the same ids."""
+        for attempt in range(RECONNECT_ATTEMPTS):
+            await asyncio.sleep(RECONNECT_FIRST_WAIT_S * 2**attempt)
+            try:
+                waiting = await self._answer_written(batch)
+                if waiting:
+                    await self._write_once(waiting)
+                return
+            except CONNECTION_ERRORS as again:
+                error = again
+            except asyncpg.PostgresError:
+                await self._write([pending for pending in batch if not pending.reply.done()])
+                return
+        unavailable = DatabaseUnavailable(retry_after_s=2)
+        unavailable.__cause__ = error
+        _fail(batch, unavailable)
+
+    async def _answer_written(self, batch: Sequence[_Pending]) -> list[_Pending]:
+        """Answer the orders that are in the database already; the others are returned."""
+        rows = await self._pool.fetch(SQL["already_written"], [pending.order.id for pending in batch])
+        written = {row["id"]: row for row in rows}
+        for pending in batch:
+            if (row := written.get(pending.order.id)) and not pending.reply.done():
+                pending.reply.set_result(_created(row))
+        return [pending for pending in batch if not pending.reply.done()]
+
+    async def _write_once(self, batch: Sequence[_Pending]) -> None:
+        keyed = [pending for pending in batch if pending.order.call]
+        outbox_id = uuid7()
+        async with self._pool.acquire() as connection:
+            if keyed:
+                outcomes = await self._write_keyed(connection, batch, outbox_id)
+            else:
+                rows = await connection.fetch(SQL["submit_batch"], *self._arguments(batch, outbox_id))
+                outcomes = _outcomes(batch, rows)
+            repeated = [pending for pending in keyed if pending.order.id not in outcomes]
+            kept = await _kept_outcomes(connection, repeated) if repeated else {}
+        changes = [event for outcome in outcomes.values() for event in outcome.events]
+        if changes:
+            self._publisher.publish_soon([outbox_id], changes)
+        _answer(batch, outcomes, kept)
+
+    async def _write_keyed(
+        self, connection: Connection, batch: Sequence[_Pending], outbox_id: UUID
+    ) -> dict[UUID, "_Outcome"]:
+        wait_s = BATCH_LOCK_WAIT_S if len(batch) > 1 else self._settings.idempotency_wait_s
+        async with connection.transaction():
+            await connection.execute(SQL["set_lock_timeout"], f"{int(wait_s * 1000)}ms")
+            rows = await connection.fetch(SQL["submit_batch"], *self._arguments(batch, outbox_id))
+            outcomes = _outcomes(batch, rows)
+            calls = [
+                (pending.order.call, outcomes[pending.order.id].reply)
+                for pending in batch
+                if pending.order.call and pending.order.id in outcomes
+            ]
+            if calls:
+                await connection.execute(
+                    SQL["keep_outcomes"],
+                    [call.account_id for call, _ in calls],
+                    [call.scope for call, _ in calls],
+                    [call.key for call, _ in calls],
+                    [reply.status for _, reply in calls],
+                    [reply.body for _, reply in calls],
+                )
+        return outcomes
+
+    def _arguments(self, batch: Sequence[_Pending], outbox_id: UUID) -> list[Any]:
+        settings = self._settings
+        orders = [pending.order for pending in batch]
+        asked = [(at, shop) for at, order in enumerate(orders) for shop in order.candidates]
+        return [
+            list(range(len(orders))),
+            [o.id for o in orders],
+            [o.user_id for o in orders],
+            [o.urgency for o in orders],
+            [o.priority for o in orders],
+            [o.payment_method for o in orders],
+            [o.currency for o in orders],
+            [len(o.parts) for o in orders],
+            [o.make for o in orders],
+            [o.latitude for o in orders],
+            [o.longitude for o in orders],
+            [encode(o.vehicle) for o in orders],
+            [encode(o.delivery_location) for o in orders],
+            [encode(o.parts) for o in orders],
+            [o.empty_reason for o in orders],
+            [o.call.scope if o.call else None for o in orders],
+            [o.call.key if o.call else None for o in orders],
+            [o.call.fingerprint if o.call else None for o in orders],
+            settings.order_open_per_customer if settings.limits else UNLIMITED_ORDERS,
+            [at for at, _ in asked],
+            [shop.shop_id for _, shop in asked],
+            [shop.distance_m for _, shop in asked],
+            [shop.shown_distance_m for _, shop in asked],
+            [shop.score for _, shop in asked],
+            [shop.reasons for _, shop in asked],
+            settings.wave_shops,
+            timedelta(seconds=settings.order_open_s),
+            timedelta(seconds=settings.wave_interval_s),
+            outbox_id,
+        ]
+
+
+class _Outcome(msgspec.Struct, frozen=True):
+    reply: Reply
+    events: list[Event]
+    refusal: MatcherError | None = None
+
+
+def _outcomes(batch: Sequence[_Pending], rows: Sequence[Any]) -> dict[UUID, _Outcome]:
+    """What the statement says it wrote, by order id. Orders with a repeated key are absent."""
+    outcomes: dict[UUID, _Outcome] = {}
+    for returned in rows:
+        order = batch[returned["at"]].order
+        if returned["refused"]:
+            refusal = TooManyOpenOrders()
+            reply = Reply(refusal.status, encode(refusal.problem()))
+            outcomes[order.id] = _Outcome(reply, [], refusal)
+            continue
+        row = _order_row(order, returned)
+        dispatches = _dispatch_rows(order.id, returned)
+        metrics.ORDERS.labels("submitted").inc()
+        metrics.DISPATCHES.labels("1").inc(len(dispatches))
+        changes = [events.order_event(row), *events.dispatch_events({order.id: row}, dispatches)]
+        outcomes[order.id] = _Outcome(_created(row), changes)
+    return outcomes
+
+
+def _order_row(order: NewOrder, returned: Any) -> dict[str, Any]:
+    """The row as `render_changes` would read it."""
+    submitted_at: datetime = returned["submitted_at"]
+    return {
+        "id": order.id,
+        "user_id": order.user_id,
+        "status": "submitted",
+        "view_version": 1,
+        "urgency": order.urgency,
+        "priority": order.priority,
+        "payment_method": order.payment_method,
+        "payment_status": "pending",
+        "currency": order.currency,
+        "wave": 1,
+        "shops_notified": returned["shops_notified"],
+        "radius_m": returned["radius_m"],
+        "dispatch_reason": returned["dispatch_reason"],
+        "accepted_quote_id": None,
+        "submitted_at": submitted_at,
+        "expires_at": returned["expires_at"],
+        "accepted_at": None,
+        "cancel_reason": None,
+        "tracking": None,
+        "created_at": submitted_at,
+        "updated_at": submitted_at,
+        "latitude": order.latitude,
+        "longitude": order.longitude,
+        "vehicle": order.vehicle,
+        "delivery_location": order.delivery_location,
+        "parts": order.parts,
+        "contact": None,
+    }
+
+
+def _dispatch_rows(order_id: UUID, returned: Any) -> list[dict[str, Any]]:
+    if returned["shop_ids"] is None:
+        return []
+    columns = ("shop_ids", "ranks", "distances_m", "shown_distances_m")
+    return [
+        {
+            "shop_id": shop_id,
+            "order_id": order_id,
+            "version": 1,
+            "created_version": 1,
+            "wave": 1,
+            "rank": rank,
+            "status": "pending",
+            "closed_reason": None,
+            "distance_m": distance_m,
+            "shown_distance_m": shown_distance_m,
+            "dispatched_at": returned["submitted_at"],
+            "seen_at": None,
+            "responded_at": None,
+        }
+        for shop_id, rank, distance_m, shown_distance_m in zip(*(returned[c] for c in columns), strict=True)
+    ]
+
+
+def _created(row: Any) -> Reply:
+    return Reply(201, encode(views.order_view(row) | {"quotes": []}))
+
+
+async def _kept_outcomes(
+    connection: Connection, repeated: Sequence[_Pending]
+) -> dict[tuple[UUID, str, str], Any]:
+    calls = [pending.order.call for pending in repeated if pending.order.call]
+    rows = await connection.fetch(
+        SQL["find_outcomes"],
+        [call.account_id for call in calls],
+        [call.scope for call in calls],
+        [call.key for call in calls],
+    )
+    return {(row["account_id"], row["scope"], row["key"]): row for row in rows}
+
+
+def _answer(
+    batch: Sequence[_Pending], outcomes: dict[UUID, _Outcome], kept: dict[tuple[UUID, str, str], Any]
+) -> None:
+    for pending in batch:
+        if pending.reply.done():
+            continue  # the client has gone
+        outcome = outcomes.get(pending.order.id)
+        call = pending.order.call
+        if outcome is not None and outcome.refusal:
+            pending.reply.set_exception(outcome.refusal)
+        elif outcome is not None:
+            pending.reply.set_result(outcome.reply)
+        elif call is not None:
+            try:
+                pending.reply.set_result(replay(call, kept.get((call.account_id, call.scope, call.key))))
+            except MatcherError as error:
+                pending.reply.set_exception(error)
+
+
+def _fail(batch: Sequence[_Pending], error: Exception) -> None:
+    for pending in batch:
+        if not pending.reply.done():
+            pending.reply.set_exception(error)
+
+
+def _key_order(pending: _Pending) -> tuple[bool, bytes, str]:
+    call = pending.order.call
+    return (call is not None, call.account_id.bytes, call.key) if call else (False, b"", "")

@@ -4,6 +4,7 @@ import asyncio
 import secrets
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -27,7 +28,7 @@ NOT_OURS = {"spatial_ref_sys", "alembic_version"}
 @pytest.fixture
 def empty_database(database_url: str) -> Iterator[str]:
     """A database of this test alone, without any table."""
-    name = f"matcher_test_0_{secrets.token_hex(4)}"
+    name = f"matcher_test_{int(time.time())}_{secrets.token_hex(4)}"
     asyncio.run(execute(database_url, f"CREATE DATABASE {name} TEMPLATE template0"))
     yield make_url(database_url).set(database=name).render_as_string(hide_password=False)
     asyncio.run(execute(database_url, f"DROP DATABASE {name} WITH (FORCE)"))

@@ -159,3 +159,7 @@ DELETE FROM memberships WHERE shop_id = $1 AND user_id = $2
 
 -- name: delete_memberships
 DELETE FROM memberships WHERE user_id = $1
+
+-- name: revoke_all
+WITH gone AS (DELETE FROM memberships WHERE shop_id = $1 RETURNING user_id)
+UPDATE users SET version = version + 1 FROM gone WHERE users.id = gone.user_id

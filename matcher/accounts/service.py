@@ -214,6 +214,10 @@ class AccountService:
         await connection.execute(SQL["grant_membership"], user_id, shop_id, role)
         await connection.execute(SQL["touch_user"], user_id)
 
+    async def revoke_all(self, connection: Connection, shop_id: UUID) -> None:
+        """End every role in a shop, inside the caller's transaction (somebody else has claimed it)."""
+        await connection.execute(SQL["revoke_all"], shop_id)
+
     async def _open_session(self, connection: Connection, credentials: Credentials) -> Session | None:
         return await repository.open_session(
             connection, credentials, life=self._life, access_life=timedelta(seconds=self._access_s)

@@ -134,7 +134,7 @@ class OrderView(WireStruct):
     vehicle: DecodedVehicle
     delivery_location: DeliveryLocation
     parts: list[PartLine]
-    quotes: list[dict[str, Any]] = []
+    quotes: list[dict[str, Any]]
     selected_quote_id: UUID | None
     payment_method: str
     payment_status: str

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Generic, TypeVar
 from uuid import UUID
 
-from litestar.params import Parameter
+from litestar.params import QueryParameter
 
 from matcher.errors import InvalidCursor
 from matcher.serialization import WireStruct
@@ -16,9 +16,9 @@ T = TypeVar("T")
 DEFAULT_LIMIT = 50
 MAX_LIMIT = 200
 
-Limit = Annotated[int, Parameter(query="limit", ge=1, le=MAX_LIMIT, description="Items in the page")]
+Limit = Annotated[int, QueryParameter(name="limit", ge=1, le=MAX_LIMIT, description="Items in the page")]
 Cursor = Annotated[
-    str | None, Parameter(query="cursor", max_length=64, description="`nextCursor` of the page before")
+    str | None, QueryParameter(name="cursor", max_length=64, description="`nextCursor` of the page before")
 ]
 
 

@@ -63,7 +63,8 @@ orders = Table(
     CheckConstraint("urgency IN ('low', 'normal', 'high', 'urgent')", name="urgency"),
     CheckConstraint("payment_method IN ('cash_on_delivery', 'card')", name="payment_method"),
     CheckConstraint(
-        "status IN ('draft', 'cancelled') OR (submitted_at IS NOT NULL AND expires_at IS NOT NULL)", name="submitted"
+        "status IN ('draft', 'cancelled') OR (submitted_at IS NOT NULL AND expires_at IS NOT NULL)",
+        name="submitted",
     ),
     CheckConstraint(
         "(status IN ('accepted', 'processing', 'shipped', 'delivered')) <= (accepted_quote_id IS NOT NULL)",

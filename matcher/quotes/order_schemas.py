@@ -100,7 +100,7 @@ class StatusUpdate(WireStruct):
     tracking: Tracking | None = None
 
 
-class PartLine(PartRequest):
+class PartLine(PartRequest, kw_only=True):
     """A line of a stored order; `line_id` is what quotes answer."""
 
     line_id: UUID

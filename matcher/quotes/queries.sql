@@ -217,3 +217,26 @@ WHERE id = $1
 
 -- name: delete_old_drafts
 DELETE FROM orders WHERE status = 'draft' AND created_at < (SELECT matcher_now()) - $1::interval
+
+-- name: closed_shops_with_dispatches
+SELECT DISTINCT d.shop_id
+FROM orders o
+JOIN dispatches d ON d.order_id = o.id AND d.status IN ('pending', 'seen', 'quoted')
+JOIN shops s ON s.id = d.shop_id AND s.status <> 'active'
+WHERE o.status IN ('submitted', 'quoted')
+LIMIT 100
+
+-- name: expire_quotes_of
+UPDATE quotes SET status = 'expired', version = $2, updated_at = $3
+WHERE order_id = $1 AND status = 'active' AND valid_until <= $3
+RETURNING shop_id
+
+-- name: unquote_dispatches
+UPDATE dispatches SET status = 'seen', version = $3
+WHERE order_id = $1 AND shop_id = ANY($2::uuid[]) AND status = 'quoted'
+
+-- name: widen_if_unanswered
+-- Everybody who was asked has declined or is gone: the next wave need not wait.
+UPDATE orders SET next_wave_at = $2
+WHERE id = $1 AND next_wave_at > $2
+  AND NOT EXISTS (SELECT FROM dispatches WHERE order_id = $1 AND status IN ('pending', 'seen', 'quoted'))

@@ -41,10 +41,7 @@ class WavePlanner:
         now_s = unix_s()
         count = self._settings.wave_shops + self._settings.wave_spare_shops
         beyond = wave > self._settings.waves
-        with metrics.MATCH_SECONDS.time():
-            found = self._directory.nearest(
-                make, place, count, now_s=now_s, exclude=exclude, beyond_area=beyond
-            )
+        found = self._directory.nearest(make, place, count, now_s=now_s, exclude=exclude, beyond_area=beyond)
         ranked = rank(found, place, self._load, now_s)
         for shop in ranked[: self._settings.wave_shops]:
             self._load.add(shop.shop_id, now_s)

@@ -1,0 +1,122 @@
+"""HTTP of orders (CONTRACT 4). Translations only."""
+
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from litestar import Request, Response, get, post, put
+from litestar.params import Dependency, Parameter
+
+from matcher.accounts.access import Access, Caller
+from matcher.http import answer, expected_version, json_response
+from matcher.paging import DEFAULT_LIMIT, Cursor, Limit, Page
+from matcher.quotes import order_schemas as schemas
+from matcher.quotes.order_changes import OrderChanges
+from matcher.quotes.order_service import OrderService
+from matcher.transactions import IdempotentCall
+
+CUSTOMER = {"access": Access.CUSTOMER}
+SIGNED_IN = {"access": Access.SIGNED_IN}
+
+Orders = Annotated[OrderService, Dependency(skip_validation=True)]
+Changes = Annotated[OrderChanges, Dependency(skip_validation=True)]
+Status = Literal[
+    "draft", "submitted", "quoted", "accepted", "processing", "shipped", "delivered", "expired", "cancelled"
+]
+
+
+@post("/auto-parts-orders", opt=CUSTOMER, tags=["orders"])
+async def create_order(
+    orders: Orders, caller: Caller, call: IdempotentCall | None, data: schemas.OrderCreate
+) -> Response[schemas.OrderView]:
+    """Post an order, or keep it as a draft: the nearest shops for the make are asked at once.
+
+    422 `unknown_make`, `vin_make_mismatch`, `payment_method_unavailable`; 409 `too_many_open_orders`.
+    """
+    return answer(await orders.create(caller, data, call))
+
+
+@get("/auto-parts-orders/user/{user_id:uuid}", opt=SIGNED_IN, tags=["orders"])
+async def list_orders(
+    orders: Orders,
+    caller: Caller,
+    user_id: UUID,
+    status: Annotated[Status | None, Parameter(query="status")] = None,
+    limit: Limit = DEFAULT_LIMIT,
+    cursor: Cursor = None,
+) -> Response[Page[schemas.OrderView]]:
+    """A customer's orders with their quotes, newest first; for themselves and admins."""
+    return json_response(await orders.list_of_user(caller, user_id, status, limit, cursor))
+
+
+@get("/auto-parts-orders/{order_id:uuid}", opt=SIGNED_IN, tags=["orders"])
+async def get_order(
+    orders: Orders, caller: Caller, order_id: UUID
+) -> Response[schemas.OrderView | schemas.DispatchView]:
+    """An order with its quotes; a shop that was asked sees its own view of it."""
+    return json_response(await orders.read(caller, order_id))
+
+
+@put("/auto-parts-orders/{order_id:uuid}", opt=CUSTOMER, tags=["orders"])
+async def update_order(
+    request: Request[Any, Any, Any], orders: Orders, caller: Caller, order_id: UUID, data: schemas.OrderUpdate
+) -> Response[schemas.OrderView]:
+    """Replace fields of a draft. 409 `order_not_editable` once it is submitted, `version_conflict`."""
+    return answer(await orders.update(caller, order_id, data, expected_version(request)))
+
+
+@post("/auto-parts-orders/{order_id:uuid}/submit", status_code=200, opt=CUSTOMER, tags=["orders"])
+async def submit_order(
+    orders: Orders, caller: Caller, call: IdempotentCall | None, order_id: UUID
+) -> Response[schemas.OrderView]:
+    """Submit a draft. 409 `order_already_submitted`, `too_many_open_orders`."""
+    return answer(await orders.submit(caller, order_id, call))
+
+
+@post("/auto-parts-orders/{order_id:uuid}/cancel", status_code=200, opt=SIGNED_IN, tags=["orders"])
+async def cancel_order(
+    changes: Changes,
+    caller: Caller,
+    call: IdempotentCall | None,
+    order_id: UUID,
+    data: schemas.CancelRequest | None = None,
+) -> Response[schemas.OrderView | schemas.DispatchView]:
+    """The customer cancels (until `processing`); the winning shop gives the order back (until `shipped`).
+
+    409 `order_state`, `order_cancelled`, `order_expired`.
+    """
+    return answer(await changes.cancel(caller, order_id, data.reason if data else None, call))
+
+
+@post("/auto-parts-orders/{order_id:uuid}/extend", status_code=200, opt=CUSTOMER, tags=["orders"])
+async def extend_order(
+    changes: Changes, caller: Caller, call: IdempotentCall | None, order_id: UUID, data: schemas.ExtendRequest
+) -> Response[schemas.OrderView]:
+    """Keep an open order open longer, 24 hours in all. 422 `extension_too_long`."""
+    return answer(await changes.extend(caller, order_id, data.minutes, call))
+
+
+@post("/auto-parts-orders/{order_id:uuid}/status", status_code=200, opt=SIGNED_IN, tags=["orders"])
+async def set_order_status(
+    changes: Changes, caller: Caller, call: IdempotentCall | None, order_id: UUID, data: schemas.StatusUpdate
+) -> Response[schemas.DispatchView]:
+    """The winning shop reports progress and tracking. 409 `order_state` for a step that does not follow."""
+    return answer(await changes.set_status(caller, order_id, data, call))
+
+
+@get("/auto-parts-orders/{order_id:uuid}/dispatches", opt=SIGNED_IN, tags=["orders"])
+async def explain_order(orders: Orders, caller: Caller, order_id: UUID) -> Response[schemas.DispatchList]:
+    """Who was asked, in which order, why, and what each did; for the customer and admins."""
+    return json_response(await orders.explain(caller, order_id))
+
+
+ROUTES = [
+    create_order,
+    list_orders,
+    get_order,
+    update_order,
+    submit_order,
+    cancel_order,
+    extend_order,
+    set_order_status,
+    explain_order,
+]

@@ -1,0 +1,154 @@
+"""What time does to orders: expiry, widening, quotes that run out, dispatches of shops that were closed.
+
+The worker calls these every second. Each step locks the order and decides again, so several workers,
+late workers and repeated calls do no harm. Nothing here is needed for correctness at the edge: requests
+read the clock themselves; the sweeps only tell people.
+"""
+
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from matcher import metrics
+from matcher.db import load_queries
+from matcher.geo.types import Place
+from matcher.quotes.lifecycle import OPEN, is_expired, open_status
+from matcher.quotes.locking import LockedOrder, lock_order
+from matcher.quotes.waves import WavePlanner
+from matcher.settings import Settings
+from matcher.transactions import Transaction, Transactions
+
+SQL = load_queries("matcher.quotes")
+BATCH = 500  # orders of one expiry transaction: rows stay locked for milliseconds
+ROUNDS = 40  # of one call, so that one call is bounded: 20,000 orders
+
+
+class Sweeps:
+    """See the module."""
+
+    def __init__(self, transactions: Transactions, planner: WavePlanner, settings: Settings) -> None:
+        self._transactions = transactions
+        self._planner = planner
+        self._settings = settings
+
+    async def expire_orders(self) -> int:
+        """Close every order whose time is over; how many."""
+
+        expired: list[Any] = []
+
+        async def work(tx: Transaction) -> None:
+            expired[:] = await tx.connection.fetch(SQL["expire_due"], BATCH)
+            for row in expired:
+                tx.changed("order", row["id"], row["version"])
+
+        total = 0
+        for _ in range(ROUNDS):
+            await self._transactions.run(work)
+            for row in expired:
+                metrics.EXPIRY_LATENESS_SECONDS.observe(max(0.0, row["late_s"]))
+            total += len(expired)
+            if len(expired) < BATCH:
+                break
+        metrics.ORDERS.labels("expired").inc(total)
+        return total
+
+    async def widen_orders(self) -> int:
+        """Ask a further wave for every order that is due; how many were looked at."""
+        due = await self._transactions.pool.fetch(SQL["due_waves"], BATCH)
+        for row in due:
+            await self._with_order(row["id"], self._widen)
+        return len(due)
+
+    async def expire_quotes(self) -> int:
+        """Close quotes whose validity is over; how many orders were looked at."""
+        due = await self._transactions.pool.fetch(SQL["due_quotes"], BATCH)
+        for row in due:
+            await self._with_order(row["order_id"], self._expire_quotes_of)
+        return len(due)
+
+    async def revoke_shop(self, shop_id: UUID) -> int:
+        """Take a shop that is no longer active out of every open order; how many."""
+
+        async def revoke(tx: Transaction, order: LockedOrder) -> None:
+            await self._revoke(tx, order, shop_id)
+
+        rows = await self._transactions.pool.fetch(SQL["revocable_dispatches"], shop_id)
+        for row in rows:
+            await self._with_order(row["order_id"], revoke)
+        return len(rows)
+
+    async def revoke_closed_shops(self) -> int:
+        """`revoke_shop` for every shop that is not active but holds open dispatches."""
+        rows = await self._transactions.pool.fetch(SQL["closed_shops_with_dispatches"])
+        return sum([await self.revoke_shop(row["shop_id"]) for row in rows])
+
+    async def delete_old_drafts(self) -> None:
+        """Drafts live a week."""
+        keep = timedelta(seconds=self._settings.draft_keep_s)
+        await self._transactions.pool.execute(SQL["delete_old_drafts"], keep)
+
+    async def _with_order(
+        self, order_id: UUID, step: Callable[[Transaction, LockedOrder], Awaitable[None]]
+    ) -> None:
+        """Run a step on an order that is still open under its lock."""
+
+        async def work(tx: Transaction) -> None:
+            order = await lock_order(tx.connection, order_id)
+            if order is not None and order.status in OPEN:
+                await step(tx, order)
+
+        await self._transactions.run(work)
+
+    async def _widen(self, tx: Transaction, order: LockedOrder) -> None:
+        connection = tx.connection
+        assert order.expires_at is not None
+        if (
+            order.next_wave_at is None
+            or order.next_wave_at > order.now
+            or is_expired(order.expires_at, order.now)
+        ):
+            return
+        live = await connection.fetchval(SQL["count_live_quotes"], order.id, order.now)
+        later = order.now + timedelta(seconds=self._settings.wave_interval_s)
+        if live >= self._settings.wave_quotes_enough:
+            await connection.execute(SQL["postpone_wave"], order.id, later)
+            return
+        asked = {row["shop_id"] for row in await connection.fetch(SQL["asked_shops"], order.id)}
+        last = self._settings.waves + 1
+        if order.wave >= last and asked:
+            await connection.execute(SQL["postpone_wave"], order.id, None)
+            return
+        wave = min(order.wave + 1, last)
+        row = await connection.fetchrow(SQL["find_order"], order.id)
+        assert row is not None
+        place = Place(latitude=row["latitude"], longitude=row["longitude"])
+        shops = self._planner.choose(row["make"], place, wave=wave, exclude=asked)
+        await self._planner.ask(connection, order, row["make"], shops, wave)
+        tx.changed("order", order.id, order.next_version)
+
+    async def _expire_quotes_of(self, tx: Transaction, order: LockedOrder) -> None:
+        connection, version = tx.connection, order.next_version
+        expired = await connection.fetch(SQL["expire_quotes_of"], order.id, version, order.now)
+        if not expired:
+            return
+        await connection.execute(
+            SQL["unquote_dispatches"], order.id, [row["shop_id"] for row in expired], version
+        )
+        await self._settle(tx, order)
+
+    async def _revoke(self, tx: Transaction, order: LockedOrder, shop_id: UUID) -> None:
+        connection, version = tx.connection, order.next_version
+        if not await connection.fetchval(SQL["revoke_dispatch"], order.id, shop_id, version):
+            return
+        await connection.execute(SQL["reject_quotes_of"], order.id, shop_id, version, order.now)
+        await self._settle(tx, order)
+
+    async def _settle(self, tx: Transaction, order: LockedOrder) -> None:
+        """Quoted or submitted, as its live quotes say; widening starts at once when nobody is left to answer."""
+        live = await tx.connection.fetchval(SQL["count_live_quotes"], order.id, order.now)
+        await tx.connection.execute(
+            SQL["set_open_status"], order.id, open_status(live), order.next_version, order.now
+        )
+        await tx.connection.execute(SQL["widen_if_unanswered"], order.id, order.now)
+        tx.changed("order", order.id, order.next_version)

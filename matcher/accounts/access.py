@@ -4,6 +4,7 @@ Every route names its rule in `opt={"access": Access.X}`; the guard refuses rout
 role matrix in the docs and its test are generated from these.
 """
 
+import math
 from enum import StrEnum
 from typing import Any, Protocol
 from uuid import UUID
@@ -31,7 +32,7 @@ class Caller(msgspec.Struct, frozen=True):
     shops: dict[UUID, str] = {}
     shop_id: UUID | None = None  # the shop that this request is for: X-Shop-Id, or the only one
     session_id: UUID | None = None  # None with a token of an outside issuer
-    token_expires_s: float | None = None  # when the token that proved it expires, in seconds since 1970
+    token_expires_s: float = math.inf  # when the token that proved it expires, in seconds since 1970
 
     @property
     def is_admin(self) -> bool:
@@ -77,8 +78,11 @@ _SHOP_RULES: dict[Access, frozenset[str]] = {
 class Identities(Protocol):
     """Turns a bearer token into the account that it speaks for, from this process's cache."""
 
-    async def authenticate(self, token: str) -> Caller:
-        """Unauthorized when the token is forged, expired or ended. No round trip for a known account."""
+    async def authenticate(self, token: str, *, fresh: bool = False) -> Caller:
+        """Unauthorized when the token is forged, expired or ended. No round trip for a known account.
+
+        `fresh` reads the account from the database: what was committed before is seen.
+        """
         ...
 
 
@@ -108,18 +112,34 @@ async def guard(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRou
     """The app's one guard: authenticates and applies the route's rule."""
     access: Access = handler.opt["access"]
     token = bearer_token(connection)
-    caller: Caller | None = None
-    if token is not None and access is not Access.PUBLIC:
-        identities: Identities = connection.app.state.identities
-        caller = await identities.authenticate(token)
-        # A path that names the shop decides for it (GET /shops/{shop_id}/staff); else X-Shop-Id does.
-        named = connection.path_params.get("shop_id") if access in _SHOP_RULES else None
-        header = connection.headers.get("x-shop-id")
-        if named is None and header is not None and (named := parse_uuid(header)) is None:
-            raise InvalidRequest("X-Shop-Id must be a shop's id.")
-        caller = caller.acting_for(named)
-    check_access(access, caller)
-    connection.scope["user"] = caller
+    connection.scope["user"] = None
+    if token is None or access is Access.PUBLIC:
+        check_access(access, None)
+        return
+    shop_id = _named_shop(connection, access)
+    identities: Identities = connection.app.state.identities
+    caller = await identities.authenticate(token)
+    try:
+        connection.scope["user"] = admit(access, caller, shop_id)
+    except (Forbidden, NotFound):
+        # A role given a moment ago may not have reached this process: ask the database before refusing.
+        connection.scope["user"] = admit(access, await identities.authenticate(token, fresh=True), shop_id)
+
+
+def admit(access: Access, caller: Caller, shop_id: UUID | None) -> Caller:
+    """The caller acting for a shop (None: its only one), let in by the rule; Forbidden or NotFound otherwise."""
+    acting = caller.acting_for(shop_id)
+    check_access(access, acting)
+    return acting
+
+
+def _named_shop(connection: ASGIConnection[Any, Any, Any, Any], access: Access) -> UUID | None:
+    # A path that names the shop decides for it (GET /shops/{shop_id}/staff); else X-Shop-Id does.
+    named: UUID | None = connection.path_params.get("shop_id") if access in _SHOP_RULES else None
+    header = connection.headers.get("x-shop-id")
+    if named is None and header is not None and (named := parse_uuid(header)) is None:
+        raise InvalidRequest("X-Shop-Id must be a shop's id.")
+    return named
 
 
 def provide_caller(request: Request[Any, Any, Any]) -> Caller:

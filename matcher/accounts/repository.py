@@ -20,7 +20,7 @@ class Credentials(msgspec.Struct, frozen=True):
 
 
 async def insert_user(
-    connection: Connection | Pool, *, email: str, password_hash: str, name: str, phone: str | None, role: str
+    connection: Connection, *, email: str, password_hash: str, name: str, phone: str | None, role: str
 ) -> UUID | None:
     """The new account's id; None when the email is taken."""
     user_id: UUID | None = await connection.fetchval(

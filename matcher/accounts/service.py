@@ -259,9 +259,10 @@ async def create_admin(pool: Pool, passwords: Passwords, *, email: str, password
         raise InvalidRequest(message, errors=[FieldError("/password", message)])
     schemas.check_new_password(password, email, "/password")
     password_hash = await passwords.hash(password)
-    user_id = await repository.insert_user(
-        pool, email=email, password_hash=password_hash, name=name, phone=None, role="admin"
-    )
+    async with pool.acquire() as connection:
+        user_id = await repository.insert_user(
+            connection, email=email, password_hash=password_hash, name=name, phone=None, role="admin"
+        )
     if user_id is None:
         raise EmailTaken("An account with this email exists; choose another email for the administrator.")
     return user_id

@@ -92,7 +92,7 @@ class TokenSigner:
         if self._outside and _claimed_issuer(token) == self._outside.issuer:
             return self._outside.read(token, now_s)
         claims = _verified(token, self._secret, OWN_ALGORITHM, issuer=OWN_ISSUER, audience=None)
-        _check_times(claims, now_s, skew_s=OWN_CLOCK_SKEW_S)
+        _check_times(claims, now_s, late_s=0, early_s=OWN_CLOCK_SKEW_S)
         try:
             return OwnClaims(
                 UUID(claims["sub"]), UUID(claims["sid"]), int(claims["se"]), float(claims["exp"])
@@ -143,7 +143,7 @@ class _OutsideIssuer:
         claims = _verified(
             token, self._key_of(token), self._algorithm, issuer=self.issuer, audience=self._audience
         )
-        _check_times(claims, now_s, skew_s=OUTSIDE_CLOCK_SKEW_S)
+        _check_times(claims, now_s, late_s=OUTSIDE_CLOCK_SKEW_S, early_s=OUTSIDE_CLOCK_SKEW_S)
         subject, name = claims["sub"], claims.get("name")
         if not 0 < len(subject) <= MAX_SUBJECT_CHARS or "\x00" in subject:
             raise InvalidToken
@@ -225,12 +225,12 @@ def _verified(token: str, key: Any, algorithm: str, *, issuer: str, audience: st
         raise InvalidToken from error
 
 
-def _check_times(claims: dict[str, Any], now_s: float, *, skew_s: float) -> None:
+def _check_times(claims: dict[str, Any], now_s: float, *, late_s: float, early_s: float) -> None:
     moments = [claims["exp"], claims["iat"], claims.get("nbf", 0)]
     if not all(type(moment) in (int, float) and math.isfinite(moment) for moment in moments):
         raise InvalidToken
     expires_s, issued_s, not_before_s = moments
-    if now_s >= expires_s + skew_s:
+    if now_s >= expires_s + late_s:
         raise TokenExpired
-    if max(issued_s, not_before_s) > now_s + skew_s:
+    if max(issued_s, not_before_s) > now_s + early_s:
         raise InvalidToken("The access token is not valid yet; check the clocks.")

@@ -13,7 +13,7 @@ class Target(msgspec.Struct, array_like=True, frozen=True):
     """One recipient of an event. `own`: the inside of a JSON object (no braces), possibly empty."""
 
     recipient: str  # "shop:<id>" or "user:<id>"
-    id: str  # deduplicates: the same entity at the same version has the same id
+    id: str  # "<entity id>.<version>", deduplicates: the same entity at the same version has the same id
     own: bytes
 
 
@@ -26,6 +26,11 @@ class Event(msgspec.Struct, array_like=True, frozen=True):
     at: str  # RFC 3339
     shared: bytes
     targets: tuple[Target, ...]
+
+
+def entity_id(event_id: str) -> str:
+    """The entity that an event's id (`Target.id`) names."""
+    return event_id.rpartition(".")[0] or event_id
 
 
 def members(value: object) -> bytes:

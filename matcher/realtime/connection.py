@@ -1,0 +1,405 @@
+"""One socket: carries out what the protocol decides, and keeps its recipient's client up to date.
+
+The order on connecting is what makes it lossless: subscribe (holding events back) -> take the cursor ->
+read the snapshot in one transaction -> send it -> send what was held -> live. A commit after the snapshot
+is logged after the cursor, because entries are written after their commit.
+"""
+
+import asyncio
+import math
+import secrets
+import time
+from collections.abc import Awaitable, Callable, Iterable
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+import structlog
+
+from matcher import metrics
+from matcher.clock import utc_now, wire_time
+from matcher.db import CONNECTION_ERRORS
+from matcher.errors import MatcherError, TooManyRequests, Unauthorized
+from matcher.events import shop_recipient, user_recipient
+from matcher.http import translate
+from matcher.realtime.buffer import Buffer, Delivery
+from matcher.realtime.close_codes import Close, CloseCode
+from matcher.realtime.cursor import Cursor, parse_cursor
+from matcher.realtime.endings import (
+    BAD_TOKEN,
+    BUSY,
+    EXPIRED,
+    FLOOD,
+    NO_TOKEN,
+    NOT_YOURS,
+    OTHER_ACCOUNT,
+    SILENT,
+    SLOW,
+    TOO_MANY,
+)
+from matcher.realtime.frames import heartbeat_frame, reply_frame, resumed_frame, snapshot_frames
+from matcher.realtime.ports import RecipientKind, Session
+from matcher.realtime.protocol import Ack, Connect, Protocol, Refresh, Refuse, Request
+from matcher.realtime.throttle import Throttle, Verdict
+from matcher.realtime.writer import Writer
+from matcher.serialization import encode
+from matcher.transactions import IdempotentCall
+
+if TYPE_CHECKING:
+    from matcher.realtime.service import RealtimeService
+
+READY_WAIT_S = 5.0  # a process that starts reads the log back in about a second
+TIMER_MAX_S = 30 * 86_400.0  # what every event loop's timers take; such a socket may well reconnect once
+CLOSE_TIMEOUT_S = 5.0  # for the close frame to leave; a client that takes nothing must not hold us longer
+
+log = structlog.get_logger()
+
+
+class _Held:
+    """Events that wait for the snapshot, bounded like the writer."""
+
+    __slots__ = ("frames", "room_bytes")
+
+    def __init__(self, bytes_max: int) -> None:
+        self.frames: list[tuple[bytes, str, int]] = []
+        self.room_bytes = bytes_max
+
+    def add(self, frame: bytes, delivery: Delivery) -> bool:
+        self.room_bytes -= len(frame)
+        self.frames.append((frame, delivery.entity_id, delivery.version))
+        return self.room_bytes >= 0
+
+
+class Connection:
+    """See the module. `run` serves an accepted socket to its end; everything else is called meanwhile."""
+
+    # The fields that the hub reads are set once the client has said who it is.
+    user_id: UUID
+    recipient: str
+
+    def __init__(
+        self,
+        service: "RealtimeService",
+        receive: Callable[[], Awaitable[Any]],
+        send: Callable[[Any], Awaitable[None]],
+        header_token: str | None,
+    ) -> None:
+        self._service = service
+        self._receive = receive
+        self._token = header_token
+        self._protocol = Protocol()
+        self._writer = Writer(send, bytes_max=service.settings.socket_buffer_bytes)
+        self._loop = asyncio.get_running_loop()
+        self._id = secrets.token_hex(6)
+        self._shop_id: UUID | None = None
+        self._session: Session | None = None
+        self._task = asyncio.current_task()
+        self._admitted = False
+        self._dispatching = False
+        self._ending: Close | None = None
+        self._leaving: Close | None = None
+        self._held: _Held | None = None
+        self._stale = False
+        self._synchronising = False
+        self._reset_task: asyncio.Task[None] | None = None
+        self._heartbeat_timer: asyncio.TimerHandle | None = None
+        self._deadline = self._loop.call_later(service.settings.socket_connect_s, self.close, SILENT)
+        rate_per_s = service.requests_per_s
+        self._throttle = Throttle(rate_per_s, 2 * rate_per_s, self._loop.time())
+        self.acknowledged: Cursor | None = None
+
+    async def run(self) -> None:
+        """Serve until either side ends the socket."""
+        try:
+            await self._read_frames()
+        except asyncio.CancelledError:
+            if self._ending is None:  # not `close`, but the server is cancelling this task
+                raise
+            if self._task is not None:
+                self._task.uncancel()
+        finally:
+            self._forget()
+        await self._writer.finish(CLOSE_TIMEOUT_S)
+
+    # What the hub calls.
+
+    def deliver(self, frame: bytes, delivery: Delivery) -> None:
+        """An event of the log: to the client, or held until the snapshot has been sent."""
+        took = self._writer.put(frame) if self._held is None else self._held.add(frame, delivery)
+        if not took:
+            self.close(SLOW)
+
+    def reset(self, delay_s: float) -> None:
+        """The log lost something: a fresh snapshot after `delay_s`."""
+        self._stale = True
+        if not self._synchronising and self._reset_task is None:
+            self._reset_task = self._loop.create_task(self._reset_later(delay_s))
+
+    def close(self, ending: Close) -> None:
+        """End the socket. The first reason counts."""
+        if self._ending is not None:
+            return
+        self._ending = ending
+        self._leave()
+        metrics.SOCKETS_CLOSED.labels(str(int(ending.code))).inc()
+        self._writer.close(ending, discard=ending.code is CloseCode.TOO_SLOW)
+        # What `run` waits for need not come any more; only a request is left to finish its transaction.
+        if self._task is not None and self._task is not asyncio.current_task() and not self._dispatching:
+            self._task.cancel()
+
+    def go_away(self, ending: Close) -> None:
+        """End the socket; a request that is running is answered first."""
+        if self._dispatching:
+            self._leaving = ending
+        else:
+            self.close(ending)
+
+    # Frames of the client.
+
+    async def _read_frames(self) -> None:
+        while self._ending is None:
+            message = await self._receive()
+            if message["type"] != "websocket.receive":
+                return
+            text = message.get("text")
+            action = self._protocol.receive(message.get("bytes") or b"" if text is None else text)
+            try:
+                await self._act(action)
+            except Exception as error:  # noqa: BLE001  see _fail
+                self._fail(error)
+            if self._leaving is not None:
+                self.close(self._leaving)
+
+    async def _act(self, action: Any) -> None:
+        match action:
+            case Close():
+                self.close(action)
+            case Connect():
+                await self._connect(action)
+            case Request():
+                await self._request(action)
+            case Ack():
+                self._acknowledge(action)
+            case Refresh():
+                await self._refresh(action)
+            case Refuse(ref, error):
+                self._reply_problem(ref, error)
+
+    async def _connect(self, frame: Connect) -> None:
+        self._deadline.cancel()
+        self._token = frame.token or self._token
+        self._shop_id = frame.shop_id
+        session = await self._authenticate()
+        if session is None:
+            return
+        self.user_id = session.user_id
+        self.recipient = shop_recipient(self._shop_id) if self._shop_id else user_recipient(session.user_id)
+        if not self._service.hub.admit(self, limit=self._service.sockets_per_account):
+            self.close(TOO_MANY)
+            return
+        self._admitted = True
+        metrics.SOCKETS.labels(self._kind).inc()
+        self._adopt(session)
+        await self._service.hub.wait_ready(READY_WAIT_S)
+        await self._synchronise(parse_cursor(frame.cursor) if frame.cursor else None)
+        self._heartbeat_timer = self._loop.call_later(self._service.settings.heartbeat_s, self._heartbeat)
+
+    async def _refresh(self, frame: Refresh) -> None:
+        if self._throttle.take(self._loop.time()) is not Verdict.ALLOW:
+            self.close(FLOOD)
+            return
+        before, self._token = self._session, frame.token
+        session = await self._authenticate()
+        if session is None:
+            return
+        if before is not None and session.user_id != before.user_id:
+            self.close(OTHER_ACCOUNT)
+            return
+        self._adopt(session)
+
+    def _acknowledge(self, frame: Ack) -> None:
+        cursor = parse_cursor(frame.cursor)
+        if cursor is not None:
+            self.acknowledged = cursor
+
+    async def _request(self, request: Request) -> None:
+        match self._throttle.take(self._loop.time()):
+            case Verdict.FLOOD:
+                self.close(FLOOD)
+            case Verdict.REFUSE:
+                wait_s = math.ceil(self._throttle.retry_after_s)
+                self._reply_problem(request.ref, TooManyRequests(retry_after_s=wait_s))
+            case Verdict.ALLOW:
+                # Asked again at each request: roles and suspensions take effect as they do over HTTP.
+                session = await self._authenticate()
+                if session is not None:
+                    await self._dispatch(request, session)
+
+    async def _dispatch(self, request: Request, session: Session) -> None:
+        call: IdempotentCall | None = None
+        if request.idempotency_key is not None:
+            # As over HTTP, the same key for another shop is another request.
+            payload = (self._shop_id.bytes if self._shop_id else b"") + request.payload
+            call = IdempotentCall.of(
+                session.user_id, f"WS {request.method}", request.idempotency_key, payload
+            )
+        self._dispatching = True
+        try:
+            reply = await self._service.requests.dispatch(request.method, session.caller, request.data, call)
+        except Exception as error:
+            translated = translate(error)
+            if translated.status >= 500 and not isinstance(error, MatcherError):
+                log.error("socket_request_failed", socket=self._id, error=repr(error), exc_info=error)
+            self._reply_problem(request.ref, translated)
+        else:
+            self._put(reply_frame(request.ref, reply.status, reply.body))
+        finally:
+            self._dispatching = False
+
+    def _reply_problem(self, ref: str, error: MatcherError) -> None:
+        problem = error.problem(f"{self._id}:{ref}")
+        if error.retry_after_s is not None:
+            problem["retryAfterS"] = error.retry_after_s  # a header over HTTP
+        self._put(reply_frame(ref, error.status, encode(problem)))
+
+    # Who the client is.
+
+    async def _authenticate(self) -> Session | None:
+        """The session of the token in use; None when the socket was closed instead."""
+        if self._token is None:
+            self.close(NO_TOKEN)
+            return None
+        try:
+            session = await self._service.identities.authenticate(self._token, self._shop_id)
+        except Unauthorized:
+            expired = self._session is not None and self._session.expires_at_s <= time.time()
+            self.close(EXPIRED if expired else BAD_TOKEN)
+        else:
+            if self._shop_id is None or self._shop_id in session.shops:
+                return session
+            self.close(NOT_YOURS)
+        return None
+
+    def _adopt(self, session: Session) -> None:
+        """End the socket when the token does, unless a newer one comes first."""
+        self._session = session
+        self._deadline.cancel()
+        lasts_s = min(max(0.0, session.expires_at_s - time.time()), TIMER_MAX_S)
+        self._deadline = self._loop.call_later(lasts_s, self.close, EXPIRED)
+
+    # Bringing the client up to date.
+
+    async def _synchronise(self, cursor: Cursor | None) -> None:
+        """Resume from the cursor if this process covers it, else send snapshots until none is stale."""
+        self._synchronising = True
+        try:
+            buffer = self._service.hub.buffer_of(self.recipient)
+            if cursor is not None and buffer is not None and buffer.covers(cursor):
+                await self._resume(cursor, buffer)
+            else:
+                self._stale = True
+            while self._stale and self._ending is None:
+                await self._send_snapshot()
+        finally:
+            self._synchronising = False
+
+    async def _resume(self, cursor: Cursor, buffer: Buffer) -> None:
+        self._subscribe()
+        missed = list(buffer.after(cursor, self.recipient))
+        metrics.SNAPSHOTS.labels("resumed").inc()
+        # Its own cursor comes back: a client that is cut off before the missed events must ask for them again.
+        self._put(resumed_frame(self.recipient, str(cursor), self._service.settings.heartbeat_s))
+        if await self._send_paced(delivery.frame() for delivery in missed):
+            self._release({})
+
+    def _subscribe(self) -> None:
+        """From here on no event is missed: it is held until `_release`."""
+        self._held = _Held(self._service.settings.socket_buffer_bytes)
+        if self._ending is None:
+            self._service.hub.subscribe(self)
+
+    async def _send_snapshot(self) -> None:
+        async with self._service.snapshot_turn() as admitted:
+            if not admitted:
+                self.close(BUSY)
+                return
+            self._stale = False
+            self._subscribe()
+            cursor = self._service.hub.cursor_of(self.recipient)
+            snapshot = await self._service.snapshots.snapshot(self._kind, self._shop_id or self.user_id)
+        metrics.SNAPSHOTS.labels("snapshot").inc()
+        frames = snapshot_frames(
+            snapshot,
+            self.recipient,
+            str(cursor),
+            self._service.settings.heartbeat_s,
+            part_items=self._service.settings.snapshot_part_items,
+        )
+        if await self._send_paced(frames):
+            self._release(snapshot.versions)
+
+    async def _send_paced(self, frames: Iterable[bytes]) -> bool:
+        """Send more than the writer may hold, at the client's pace; False when the socket ended meanwhile."""
+        for frame in frames:
+            # Half of the bound is left for replies and live frames.
+            if self._writer.room_bytes - len(frame) < self._service.settings.socket_buffer_bytes // 2:
+                try:
+                    async with asyncio.timeout(self._service.settings.request_timeout_s):
+                        await self._writer.drain()
+                except TimeoutError:
+                    self.close(SLOW)
+            if self._ending is not None:
+                return False
+            self._put(frame)
+        return True
+
+    def _release(self, versions: dict[str, int]) -> None:
+        """Send what was held, without what the snapshot has already, and go live."""
+        held, self._held = self._held, None
+        for frame, entity_id, version in held.frames if held else ():
+            if version > versions.get(entity_id, -1):
+                self._put(frame)
+
+    async def _reset_later(self, delay_s: float) -> None:
+        await asyncio.sleep(delay_s)
+        self._reset_task = None
+        if not self._synchronising and self._ending is None:
+            try:
+                await self._synchronise(None)
+            except Exception as error:  # noqa: BLE001  see _fail
+                self._fail(error)
+
+    # The rest.
+
+    def _put(self, frame: bytes) -> None:
+        if not self._writer.put(frame):
+            self.close(SLOW)
+
+    def _heartbeat(self) -> None:
+        self._put(heartbeat_frame(wire_time(utc_now())))
+        self._heartbeat_timer = self._loop.call_later(self._service.settings.heartbeat_s, self._heartbeat)
+
+    def _fail(self, error: Exception) -> None:
+        """A crash is logged and told, never silent; the client comes back and begins with a snapshot."""
+        if isinstance(error, (MatcherError, *CONNECTION_ERRORS)):
+            log.warning("socket_failed", socket=self._id, error=repr(error))
+        else:
+            log.error("socket_failed", socket=self._id, error=repr(error), exc_info=error)
+        self.close(BUSY)
+
+    def _leave(self) -> None:
+        if self._admitted:
+            self._admitted = False
+            self._service.hub.leave(self)
+            metrics.SOCKETS.labels(self._kind).dec()
+
+    def _forget(self) -> None:
+        self._leave()
+        self._deadline.cancel()
+        if self._heartbeat_timer is not None:
+            self._heartbeat_timer.cancel()
+        if self._reset_task is not None:
+            self._reset_task.cancel()
+
+    @property
+    def _kind(self) -> RecipientKind:
+        return "shop" if self._shop_id else "user"

@@ -1,0 +1,100 @@
+"""Real time of one process: the hub, the sockets, and the ports to the rest of the service.
+
+`app` makes one, keeps it as `app.state.realtime`, runs `run` as a task and awaits `shutdown` before the
+server closes its connections.
+"""
+
+import asyncio
+import contextlib
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+from matcher.realtime.connection import Connection
+from matcher.realtime.endings import GOING_AWAY
+from matcher.realtime.hub import Hub
+from matcher.realtime.ports import Identities, RequestDispatcher, SnapshotSource
+from matcher.settings import Settings
+
+# Clients reconnect at once, so they are sent off one after the other, as fast as the others can take them.
+SHUTDOWN_SPREAD_S_PER_SOCKET = 0.0005
+SHUTDOWN_SPREAD_MAX_S = 5.0
+
+_UNLIMITED_PER_S = 1e9
+
+
+class RealtimeService:
+    """See the module."""
+
+    def __init__(
+        self,
+        hub: Hub,
+        identities: Identities,
+        snapshots: SnapshotSource,
+        requests: RequestDispatcher,
+        settings: Settings,
+    ) -> None:
+        self.hub = hub
+        self.identities = identities
+        self.snapshots = snapshots
+        self.requests = requests
+        self.settings = settings
+        self.sockets_per_account = settings.sockets_per_account if settings.limits else None
+        self.requests_per_s = settings.socket_requests_per_s if settings.limits else _UNLIMITED_PER_S
+        self.stopping = False
+        self._connections: set[Connection] = set()
+        self._deserted = asyncio.Event()
+        self._snapshot_turns = asyncio.Semaphore(settings.snapshots_at_once)
+
+    async def run(self) -> None:
+        """Follow the event log until cancelled."""
+        await self.hub.run()
+
+    async def serve(
+        self,
+        receive: Callable[[], Awaitable[Any]],
+        send: Callable[[Any], Awaitable[None]],
+        header_token: str | None,
+    ) -> None:
+        """Serve an accepted socket to its end."""
+        connection = Connection(self, receive, send, header_token)
+        self._connections.add(connection)
+        try:
+            if self.stopping:
+                connection.go_away(GOING_AWAY)
+            await connection.run()
+        finally:
+            self._connections.discard(connection)
+            if not self._connections:
+                self._deserted.set()
+
+    @contextlib.asynccontextmanager
+    async def snapshot_turn(self) -> AsyncIterator[bool]:
+        """A place among `snapshots_at_once`; False when none came free within `request_timeout_s`."""
+        try:
+            async with asyncio.timeout(self.settings.request_timeout_s):
+                await self._snapshot_turns.acquire()
+        except TimeoutError:
+            yield False
+            return
+        try:
+            yield True
+        finally:
+            self._snapshot_turns.release()
+
+    async def shutdown(self) -> None:
+        """Close every socket with 4000, running requests answered first; at most `drain_s`."""
+        self.stopping = True
+        loop = asyncio.get_running_loop()
+        spread_s = min(
+            SHUTDOWN_SPREAD_MAX_S,
+            self.settings.drain_s / 2,
+            len(self._connections) * SHUTDOWN_SPREAD_S_PER_SOCKET,
+        )
+        for connection in self._connections:
+            loop.call_later(random.uniform(0.0, spread_s), connection.go_away, GOING_AWAY)  # noqa: S311  jitter
+        self._deserted.clear()
+        if self._connections:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self.settings.drain_s):
+                    await self._deserted.wait()

@@ -113,7 +113,7 @@ WHERE claim_shop_id = $1 AND status = 'in_progress'
 
 -- name: insert_upload
 INSERT INTO uploads (id, owner_id, content_type, size_bytes, sha256, content)
-VALUES ($1, $2, $3, octet_length($5), $4, $5)
+VALUES ($1, $2, $3, octet_length($5::bytea), $4, $5::bytea)
 
 -- name: count_uploads
 SELECT count(*) FROM uploads WHERE owner_id = $1

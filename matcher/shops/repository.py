@@ -70,7 +70,7 @@ async def now(connection: Connection) -> datetime:
     return moment
 
 
-async def find_shop(connection: Connection | Pool, shop_id: UUID) -> Shop | None:
+async def find_shop(connection: "Connection | Pool", shop_id: UUID) -> Shop | None:
     """The shop with this id."""
     row = await connection.fetchrow(SQL["find_shop"], shop_id)
     return None if row is None else shop_of(row)
@@ -166,7 +166,7 @@ async def count_open_onboardings(connection: Connection, user_id: UUID) -> int:
     return count
 
 
-async def find_onboarding(connection: Connection | Pool, onboarding_id: UUID, user_id: UUID) -> Row | None:
+async def find_onboarding(connection: "Connection | Pool", onboarding_id: UUID, user_id: UUID) -> Row | None:
     """The onboarding, if it is the user's."""
     return await connection.fetchrow(SQL["find_onboarding"], onboarding_id, user_id)
 

@@ -5,8 +5,9 @@ from uuid import UUID
 
 from litestar import Request, Response, get, patch, post, put
 from litestar.datastructures import UploadFile
+from litestar.di import NamedDependency
 from litestar.exceptions import HTTPException
-from litestar.params import Dependency, Parameter
+from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 
 from matcher.accounts.access import Access, Caller
 from matcher.errors import FieldError, InvalidRequest, UnsupportedMediaType
@@ -32,18 +33,20 @@ ADMIN = {"access": Access.ADMIN}
 # How many shops `GET /shops/near` answers: a map's worth; the index finds 20 in microseconds.
 DEFAULT_NEAR, MAX_NEAR = 20, 50
 
-Shops = Annotated[ShopService, Dependency(skip_validation=True)]
-Onboarding = Annotated[OnboardingService, Dependency(skip_validation=True)]
-Uploads = Annotated[UploadService, Dependency(skip_validation=True)]
+Shops = NamedDependency[ShopService]
+Onboarding = NamedDependency[OnboardingService]
+Uploads = NamedDependency[UploadService]
+Signed = NamedDependency[Caller]
+Call = NamedDependency[IdempotentCall | None]
 AnyRequest = Request[Any, Any, Any]
 
 
 @post("/shop-onboarding/start", opt=ONBOARDING, tags=["shops"])
 async def start_onboarding(
     onboarding: Onboarding,
-    caller: Caller,
-    call: IdempotentCall | None,
-    data: schemas.StartOnboarding | None = None,
+    caller: Signed,
+    call: Call,
+    data: JSONBody[schemas.StartOnboarding | None] = None,
 ) -> Response[schemas.OnboardingView]:
     """Start an onboarding, or with `claimShopId` the claim of an imported shop. 409 `shop_already_claimed`."""
     claim_shop_id = data.claim_shop_id if data else None
@@ -52,7 +55,7 @@ async def start_onboarding(
 
 @get("/shop-onboarding/{onboarding_id:uuid}", opt=ONBOARDING, tags=["shops"])
 async def get_onboarding(
-    onboarding: Onboarding, caller: Caller, onboarding_id: UUID
+    onboarding: Onboarding, caller: Signed, onboarding_id: FromPath[UUID]
 ) -> Response[schemas.OnboardingView]:
     """The caller's onboarding with the steps given so far."""
     return json_response(await onboarding.get(caller, onboarding_id))
@@ -60,7 +63,11 @@ async def get_onboarding(
 
 @put("/shop-onboarding/{onboarding_id:uuid}/step/{step:int}", opt=ONBOARDING, tags=["shops"])
 async def put_step(
-    onboarding: Onboarding, caller: Caller, request: AnyRequest, onboarding_id: UUID, step: int
+    onboarding: Onboarding,
+    caller: Signed,
+    request: AnyRequest,
+    onboarding_id: FromPath[UUID],
+    step: FromPath[int],
 ) -> Response[schemas.OnboardingView]:
     """Give a step, for the first time or again. The body is that of the step: 1 `BusinessInfo`, 2 `LocationInfo`,
     3 `VehicleBrands`, 4 `InventorySetup`, 5 `PricingStrategy`, 6 `Verification`. 409 `onboarding_closed`.
@@ -71,7 +78,7 @@ async def put_step(
 
 @post("/shop-onboarding/{onboarding_id:uuid}/complete", opt=ONBOARDING, tags=["shops"], status_code=200)
 async def complete_onboarding(
-    onboarding: Onboarding, caller: Caller, call: IdempotentCall | None, onboarding_id: UUID
+    onboarding: Onboarding, caller: Signed, call: Call, onboarding_id: FromPath[UUID]
 ) -> Response[schemas.CompletedOnboarding]:
     """Make the shop, which then waits for verification. 409 `onboarding_incomplete` names `missingSteps`."""
     return answer(await onboarding.complete(caller, onboarding_id, call))
@@ -79,7 +86,7 @@ async def complete_onboarding(
 
 @post("/uploads", opt=SIGNED_IN, tags=["shops"], request_max_body_size=MAX_BODY_BYTES)
 async def upload(
-    uploads: Uploads, caller: Caller, call: IdempotentCall | None, request: AnyRequest
+    uploads: Uploads, caller: Signed, call: Call, request: AnyRequest
 ) -> Response[schemas.UploadView]:
     """Store a PDF, PNG, JPEG or WebP of at most 10 MiB: multipart/form-data, field `file`. 422 `unsupported_file`."""
     content = await _uploaded_file(request)
@@ -90,7 +97,7 @@ async def upload(
 
 
 @get("/uploads/{upload_id:uuid}", opt=SIGNED_IN, tags=["shops"])
-async def get_upload(uploads: Uploads, caller: Caller, upload_id: UUID) -> Response[bytes]:
+async def get_upload(uploads: Uploads, caller: Signed, upload_id: FromPath[UUID]) -> Response[bytes]:
     """A file, for its owner and for admins."""
     file = await uploads.get(caller, upload_id)
     # What a stranger uploaded is never shown inside our origin.
@@ -100,7 +107,7 @@ async def get_upload(uploads: Uploads, caller: Caller, upload_id: UUID) -> Respo
 
 @get("/admin/shops", opt=ADMIN, tags=["admin"])
 async def list_shops(
-    shops: Shops, status: Status | None = None, limit: Limit = DEFAULT_LIMIT, cursor: Cursor = None
+    shops: Shops, status: FromQuery[Status | None] = None, limit: Limit = DEFAULT_LIMIT, cursor: Cursor = None
 ) -> Response[Page[schemas.AdminShopView]]:
     """Shops of a status; `pending_verification` is the verification queue."""
     return json_response(await shops.list_shops(status, limit, cursor))
@@ -108,7 +115,7 @@ async def list_shops(
 
 @post("/admin/shops/{shop_id:uuid}/verify", opt=ADMIN, tags=["admin"], status_code=200)
 async def verify_shop(
-    shops: Shops, caller: Caller, call: IdempotentCall | None, shop_id: UUID
+    shops: Shops, caller: Signed, call: Call, shop_id: FromPath[UUID]
 ) -> Response[schemas.AdminShopView]:
     """Let a shop that waits for verification take orders. 409 `shop_state`."""
     return answer(await shops.review(caller, shop_id, "verify", call=call))
@@ -116,7 +123,7 @@ async def verify_shop(
 
 @post("/admin/shops/{shop_id:uuid}/reject", opt=ADMIN, tags=["admin"], status_code=200)
 async def reject_shop(
-    shops: Shops, caller: Caller, call: IdempotentCall | None, shop_id: UUID, data: schemas.Review
+    shops: Shops, caller: Signed, call: Call, shop_id: FromPath[UUID], data: JSONBody[schemas.Review]
 ) -> Response[schemas.AdminShopView]:
     """Refuse a shop that waits for verification; its owner may onboard again. 409 `shop_state`."""
     return answer(await shops.review(caller, shop_id, "reject", reason=data.reason, call=call))
@@ -124,7 +131,7 @@ async def reject_shop(
 
 @post("/admin/shops/{shop_id:uuid}/suspend", opt=ADMIN, tags=["admin"], status_code=200)
 async def suspend_shop(
-    shops: Shops, caller: Caller, call: IdempotentCall | None, shop_id: UUID, data: schemas.Review
+    shops: Shops, caller: Signed, call: Call, shop_id: FromPath[UUID], data: JSONBody[schemas.Review]
 ) -> Response[schemas.AdminShopView]:
     """Take an active shop out of matching and close its sockets. 409 `shop_state`."""
     return answer(await shops.review(caller, shop_id, "suspend", reason=data.reason, call=call))
@@ -132,28 +139,28 @@ async def suspend_shop(
 
 @post("/admin/shops/{shop_id:uuid}/reactivate", opt=ADMIN, tags=["admin"], status_code=200)
 async def reactivate_shop(
-    shops: Shops, caller: Caller, call: IdempotentCall | None, shop_id: UUID
+    shops: Shops, caller: Signed, call: Call, shop_id: FromPath[UUID]
 ) -> Response[schemas.AdminShopView]:
     """Let a suspended or inactive shop take orders again. 409 `shop_state`."""
     return answer(await shops.review(caller, shop_id, "reactivate", call=call))
 
 
 @get("/shops/{shop_id:uuid}", opt=SHOP_STAFF, tags=["shops"])
-async def get_shop(shops: Shops, shop_id: UUID) -> Response[schemas.ShopView]:
+async def get_shop(shops: Shops, shop_id: FromPath[UUID]) -> Response[schemas.ShopView]:
     """The shop, for its own people."""
     return json_response(await shops.get(shop_id))
 
 
 @patch("/shops/{shop_id:uuid}", opt=SHOP_MANAGING, tags=["shops"])
 async def update_shop(
-    shops: Shops, request: AnyRequest, shop_id: UUID, data: schemas.ShopUpdate
+    shops: Shops, request: AnyRequest, shop_id: FromPath[UUID], data: JSONBody[schemas.ShopUpdate]
 ) -> Response[schemas.ShopView]:
     """Change an active shop; fields left out stay. In force within a second. 409 `shop_state`."""
     return answer(await shops.update(shop_id, data, expected_version(request)))
 
 
 @get("/shops/{shop_id:uuid}/profile", opt=PUBLIC, tags=["shops"])
-async def get_profile(shops: Shops, shop_id: UUID) -> Response[schemas.ShopProfile]:
+async def get_profile(shops: Shops, shop_id: FromPath[UUID]) -> Response[schemas.ShopProfile]:
     """A listed shop (`active` or `unclaimed`), for anybody."""
     return json_response(await shops.get_profile(shop_id))
 
@@ -161,13 +168,13 @@ async def get_profile(shops: Shops, shop_id: UUID) -> Response[schemas.ShopProfi
 @get("/shops/near", opt=PUBLIC, tags=["shops"])
 async def list_near(
     shops: Shops,
-    latitude: Annotated[float, Parameter(description="WGS84 degrees")],
-    longitude: Annotated[float, Parameter(description="WGS84 degrees")],
-    make: Annotated[str | None, Parameter(max_length=64, description="A make in any spelling")] = None,
+    latitude: Annotated[float, QueryParameter(description="WGS84 degrees")],
+    longitude: Annotated[float, QueryParameter(description="WGS84 degrees")],
+    make: Annotated[str | None, QueryParameter(max_length=64, description="A make in any spelling")] = None,
     unclaimed: Annotated[
-        bool, Parameter(description="Imported shops that wait for their owner, instead of active ones")
+        bool, QueryParameter(description="Imported shops that wait for their owner, instead of active ones")
     ] = False,
-    limit: Annotated[int, Parameter(ge=1, le=MAX_NEAR)] = DEFAULT_NEAR,
+    limit: Annotated[int, QueryParameter(ge=1, le=MAX_NEAR)] = DEFAULT_NEAR,
 ) -> Response[schemas.NearShops]:
     """The nearest shops. Active ones: those that would be asked for parts of `make` at the place."""
     place = checked_place(latitude, longitude)

@@ -156,6 +156,8 @@ async def provide_call(request: Request[Any, Any, Any]) -> IdempotentCall | None
     caller: Caller | None = request.scope.get("user")
     if key is None or caller is None:
         return None
-    # The shop is part of the payload: the same key for another shop is another request.
-    payload = (caller.shop_id.bytes if caller.shop_id else b"") + await request.body()
+    # On a route for a shop, the shop is part of the payload: the same key for another shop is another request.
+    # Elsewhere it must not be: a request that gives the caller a first shop could never be repeated.
+    for_shop = request.route_handler.opt["access"] in _SHOP_RULES and caller.shop_id
+    payload = (for_shop.bytes if for_shop else b"") + await request.body()
     return IdempotentCall.of(caller.user_id, f"{request.method} {request.url.path}", key, payload)

@@ -18,6 +18,8 @@ MAX_DELIVERY_MINUTES = 30 * 24 * 60
 MAX_WARRANTY_MONTHS = 600
 
 Amount = Annotated[str, Meta(min_length=1, max_length=20, description='Decimal string such as "45.00"')]
+# The length too: in a pattern `$` also matches before a last line break.
+Currency = Annotated[str, Meta(pattern="^[A-Z]{3}$", max_length=3, description="ISO 4217; the order's")]
 ShortText = Annotated[str, Meta(min_length=1, max_length=100)]
 Reason = Annotated[str, Meta(min_length=1, max_length=500)]
 
@@ -43,7 +45,7 @@ class QuoteUpdate(WireStruct):
 
     lines: Annotated[list[QuoteLine], Meta(min_length=1, max_length=MAX_LINES)]
     delivery_fee: Amount
-    currency: Annotated[str, Meta(pattern="^[A-Z]{3}$", description="ISO 4217; the order's")]
+    currency: Currency
     estimated_delivery_minutes: Annotated[int, Meta(ge=0, le=MAX_DELIVERY_MINUTES)]
     pickup: bool = False
     # null: as long as the order is open, extensions included

@@ -1,0 +1,659 @@
+"""What shops and customers can do with quotes, on real PostgreSQL: effects, refusals, events."""
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from matcher.accounts.access import Caller
+from matcher.db import Pool
+from matcher.errors import Forbidden, InvalidRequest, MatcherError, NotFound, VersionConflict
+from matcher.ids import uuid7
+from matcher.quotes import errors, quote_repository
+from matcher.quotes.lifecycle import QuoteStatus
+from matcher.quotes.quote_schemas import AcceptQuote, DeclineRequest, QuoteLine, SeenRequest
+from matcher.settings import Settings
+from matcher.transactions import IdempotentCall
+from tests.quotes.factories import (
+    CONTACT,
+    MICROSECOND,
+    START,
+    SUSPENDED_SHOP,
+    Clock,
+    Order,
+    Quoting,
+    body,
+    check_invariants,
+    close_order,
+    insert_order,
+    make_quoting,
+    quote_of,
+    shop_caller,
+    terms,
+)
+
+
+async def provide(quoting: Quoting, order: Order, shop: int = 0, **changes: Any) -> dict[str, Any]:
+    reply = await quoting.service.provide(order.shops[shop], quote_of(order, **changes), None)
+    quote: dict[str, Any] = body(reply)
+    return quote
+
+
+def taking(quote: dict[str, Any]) -> AcceptQuote:
+    return AcceptQuote(quote_id=UUID(quote["id"]), quote_version=quote["version"])
+
+
+async def accept(quoting: Quoting, order: Order, quote: dict[str, Any]) -> dict[str, Any]:
+    view: dict[str, Any] = body(await quoting.service.accept(order.customer, order.id, taking(quote), None))
+    return view
+
+
+async def order_row(pool: Pool, order: Order) -> Any:
+    return await pool.fetchrow("SELECT * FROM orders WHERE id = $1", order.id)
+
+
+async def dispatch_row(pool: Pool, order: Order, shop: int = 0) -> Any:
+    return await pool.fetchrow(
+        "SELECT * FROM dispatches WHERE order_id = $1 AND shop_id = $2", order.id, order.shops[shop].shop_id
+    )
+
+
+def names(events: list[tuple[str, set[str]]]) -> list[str]:
+    return sorted(name for name, _ in events)
+
+
+# --- provide
+
+
+async def test_first_quote_opens_the_bidding(clocked_pool: Pool, quoting: Quoting) -> None:
+    order = await insert_order(clocked_pool, quantities=(1, 2))
+    reply = await quoting.service.provide(order.shops[0], quote_of(order), None)
+    quote = body(reply)
+    assert reply.status == 201
+    assert quote["status"] == "active"
+    assert quote["source"] == "manual"
+    assert (quote["partsTotal"], quote["deliveryFee"], quote["totalPrice"]) == ("135.00", "5.00", "140.00")
+    assert quote["availableParts"] == [str(line) for line in order.lines]
+    assert quote["partialParts"] == quote["missingParts"] == []
+    assert quote["estimatedDelivery"] == "2026-05-04T12:45:00Z"
+    assert quote["version"] == 2
+    assert quote["shopName"] == f"Shop {order.shops[0].shop_id}"
+    assert {line["lineId"] for line in quote["lines"]} == {str(line) for line in order.lines}
+    row, dispatch = await order_row(clocked_pool, order), await dispatch_row(clocked_pool, order)
+    assert (row["status"], row["version"], row["view_version"]) == ("quoted", 2, 2)
+    assert (dispatch["status"], dispatch["version"]) == ("quoted", 2)
+    assert dispatch["responded_at"] == dispatch["seen_at"] == START
+    await check_invariants(clocked_pool, order.id)
+
+
+async def test_quote_is_told_to_its_shop_and_the_customer_only(clocked_pool: Pool, quoting: Quoting) -> None:
+    order = await insert_order(clocked_pool)
+    await provide(quoting, order)
+    shop, customer = f"shop:{order.shops[0].shop_id}", f"user:{order.customer.user_id}"
+    assert sorted(await quoting.events()) == [
+        ("dispatch-updated", {shop}),
+        ("new-quote", {shop, customer}),
+        ("order-status-update", {customer}),
+    ]
+
+
+async def test_second_shop_s_quote_leaves_the_order_s_view_alone(
+    clocked_pool: Pool, quoting: Quoting
+) -> None:
+    order = await insert_order(clocked_pool)
+    await provide(quoting, order, 0)
+    await quoting.events()
+    await provide(quoting, order, 1)
+    row = await order_row(clocked_pool, order)
+    assert (row["version"], row["view_version"]) == (3, 2)
+    assert names(await quoting.events()) == ["dispatch-updated", "new-quote"]
+
+
+async def test_alternatives_are_kept_with_ids_and_partial_lines_are_named(
+    clocked_pool: Pool, quoting: Quoting
+) -> None:
+    order = await insert_order(clocked_pool, quantities=(1, 4, 2))
+    one, four, two = order.lines
+    lines = [
+        QuoteLine(line_id=one, available=True, unit_price="10", quantity=1, core_charge="3.50"),
+        QuoteLine(line_id=one, available=True, unit_price="90", quantity=1, brand="Brembo"),
+        QuoteLine(line_id=four, available=True, unit_price="2.5", quantity=3),
+        QuoteLine(line_id=two, available=False),
+    ]
+    quote = await provide(quoting, order, lines=lines)
+    assert quote["partsTotal"] == "21.00"
+    assert quote["availableParts"] == [str(one)]
+    assert quote["partialParts"] == [str(four)]
+    assert quote["missingParts"] == [str(two)]
+    assert len({line["offerId"] for line in quote["lines"]}) == 4
+    assert quote["lines"][0]["coreCharge"] == "3.50"
+    assert quote["lines"][1]["brand"] == "Brembo"
+
+
+async def test_order_that_was_not_dispatched_to_the_shop_is_unknown(
+    clocked_pool: Pool, quoting: Quoting
+) -> None:
+    order = await insert_order(clocked_pool)
+    stranger = shop_caller(uuid7())
+    with pytest.raises(NotFound):
+        await quoting.service.provide(stranger, quote_of(order), None)
+    with pytest.raises(NotFound):
+        await quoting.service.decline(stranger, DeclineRequest(order_id=order.id, reason="no"), None)
+    with pytest.raises(NotFound):
+        await quoting.service.mark_seen(stranger, SeenRequest(order_id=order.id))
+    with pytest.raises(NotFound):
+        await quoting.service.mark_seen(order.shops[0], SeenRequest(order_id=uuid7()))
+
+
+async def test_revoked_dispatch_of_an_open_order_is_unknown(clocked_pool: Pool, quoting: Quoting) -> None:
+    order = await insert_order(clocked_pool)
+    await clocked_pool.execute("UPDATE dispatches SET status = 'closed', closed_reason = 'revoked'")
+    with pytest.raises(NotFound):
+        await provide(quoting, order)
+
+
+async def test_shop_that_may_not_quote_is_refused(clocked_pool: Pool, quoting: Quoting) -> None:
+    order = await insert_order(clocked_pool, shops=[shop_caller(SUSPENDED_SHOP)])
+    with pytest.raises(Forbidden):
+        await provide(quoting, order)
+
+
+async def test_caller_without_a_shop_is_refused(clocked_pool: Pool, quoting: Quoting) -> None:
+    order = await insert_order(clocked_pool)
+    with pytest.raises(Forbidden):
+        await quoting.service.provide(order.customer, quote_of(order), None)
+
+
+@pytest.mark.parametrize(
+    ("status", "refusal"),
+    [("cancelled", errors.OrderCancelled), ("expired", errors.OrderExpired)],
+)
+async def test_closed_order_takes_no_answers(
+    clocked_pool: Pool, quoting: Quoting, status: str, refusal: type[MatcherError]
+) -> None:
+    order = await insert_order(clocked_pool)
+    quote = await provide(quoting, order)
+    await close_order(clocked_pool, order.id, status)
+    service, (shop, other) = quoting.service, order.shops
+    with pytest.raises(refusal):
+        await service.provide(other, quote_of(order), None)
+    with pytest.raises(refusal):
+        await service.update(shop, UUID(quote["id"]), terms(order))
+    with pytest.raises(refusal):
+        await service.withdraw(shop, UUID(quote["id"]))
+    with pytest.raises(refusal):
+        await service.decline(other, DeclineRequest(order_id=order.id, reason="no"), None)
+    with pytest.raises(refusal):
+        await accept(quoting, order, quote)
+
+
+async def test_order_past_its_end_takes_no_answers_before_the_sweeper_came(
+    clocked_pool: Pool, quoting: Quoting, clock: Clock
+) -> None:
+    order = await insert_order(clocked_pool)
+    quote = await provide(quoting, order)
+    clock.now = order.expires_at
+    with pytest.raises(errors.OrderExpired):
+        await provide(quoting, order, 1)
+    with pytest.raises(errors.OrderExpired):
+        await accept(quoting, order, quote)
+    clock.now = order.expires_at - MICROSECOND
+    await provide(quoting, order, 1)
+    assert (await accept(quoting, order, quote))["status"] == "accepted"
+
+
+async def test_second_live_quote_of_a_shop_is_refused(clocked_pool: Pool, quoting: Quoting) -> None:
+    order = await insert_order(clocked_pool)
+    await provide(quoting, order)
+    with pytest.raises(errors.QuoteExists):
+        await provide(quoting, order)
+    assert (await order_row(clocked_pool, order))["version"] == 2
+
+
+async def test_other_currency_than_the_order_s_is_refused(clocked_pool: Pool, quoting: Quoting) -> None:
+    order = await insert_order(clocked_pool, currency="EGP")
+    with pytest.raises(errors.CurrencyMismatch, match="EGP"):
+        await provide(quoting, order)
+
+
+async def test_validity_must_end_in_the_future_and_while_the_order_can_be_open(
+    clocked_pool: Pool, quoting: Quoting
+) -> None:
+    order = await insert_order(clocked_pool)
+    last = START + timedelta(seconds=Settings().order_open_max_s)
+    for bad in (START, START - timedelta(days=1), last + MICROSECOND):
+        with pytest.raises(InvalidRequest) as refusal:
+            await provide(quoting, order, valid_until=bad)
+        assert [e.pointer for e in refusal.value.errors] == ["/validUntil"]
+    assert (await provide(quoting, order, valid_until=last))["validUntil"] == "2026-05-05T12:00:00Z"
+
+
+async def test_lines_must_be_the_order_s(clocked_pool: Pool, quoting: Quoting) -> None:
+    order = await insert_order(clocked_pool)
+    first = QuoteLine(line_id=order.lines[0], available=True, unit_price="1.00", quantity=1)
+    foreign = QuoteLine(line_id=uuid7(), available=False)
+    with pytest.raises(errors.QuoteLinesMismatch) as refusal:
+        await provide(quoting, order, lines=[first, foreign])
+    assert [e.pointer for e in refusal.value.errors] == ["/lines/1/lineId", "/lines"]
+    nothing = [QuoteLine(line_id=line, available=False) for line in order.lines]
+    with pytest.raises(errors.NothingOffered):
+        await provide(quoting, order, lines=nothing)
+    assert await clocked_pool.fetchval("SELECT count(*) FROM quotes") == 0
+    assert (await order_row(clocked_pool, order))["version"] == 1
+
+
+async def test_quote_that_ran_out_makes_room_for_a_new_one(
+    clocked_pool: Pool, quoting: Quoting, clock: Clock
+) -> None:
+    order = await insert_order(clocked_pool)
+    old = await provide(quoting, order, valid_until=START + timedelta(minutes=5))
+    await quoting.events()
+    clock.now = START + timedelta(minutes=5)
+    new = await provide(quoting, order)
+    assert new["id"] != old["id"]
+    assert names(await quoting.events()) == ["dispatch-updated", "new-quote", "quote-expired"]
+    await check_invariants(clocked_pool, order.id)
+
+
+async def test_repeated_provide_is_replayed_and_writes_once(clocked_pool: Pool, quoting: Quoting) -> None:
+    order = await insert_order(clocked_pool)
+    shop = order.shops[0]
+    call = IdempotentCall.of(shop.user_id, "POST /shop-quotes/provide-quote", "key-1", b"payload")
+    first = await quoting.service.provide(shop, quote_of(order), call)
+    again = await quoting.service.provide(shop, quote_of(order), call)
+    assert (first.replayed, again.replayed) == (False, True)
+    assert (again.status, again.body) == (first.status, first.body)
+    assert await clocked_pool.fetchval("SELECT count(*) FROM quotes") == 1
+
+
+# --- update
+
+
+async def test_edit_replaces_the_terms_and_keeps_named_offers(
+    clocked_pool: Pool, quoting: Quoting, clock: Clock
+) -> None:
+    order = await insert_order(clocked_pool, quantities=(1,))
+    quote = await provide(quoting, order)
+    await quoting.events()
+    clock.now = START + timedelta(minutes=1)
+    kept = UUID(quote["lines"][0]["offerId"])
+    lines = [
+        QuoteLine(line_id=order.lines[0], available=True, unit_price="39.00", quantity=1, offer_id=kept),
+        QuoteLine(line_id=order.lines[0], available=True, unit_price="60.00", quantity=1),
+    ]
+    edited = body(
+        await quoting.service.update(
+            order.shops[0], UUID(quote["id"]), terms(order, lines=lines), quote["version"]
+        )
+    )
+    assert edited["totalPrice"] == "44.00"
+    assert edited["lines"][0]["offerId"] == str(kept) != edited["lines"][1]["offerId"]
+    assert edited["version"] == 3
+    assert edited["estimatedDelivery"] == "2026-05-04T12:46:00Z"
+    assert edited["createdAt"] == quote["createdAt"]
+    assert await quoting.events() == [
+        ("quote-updated", {f"shop:{order.shops[0].shop_id}", f"user:{order.customer.user_id}"})
+    ]
+
+
+async def test_edit_of_a_version_that_is_gone_is_a_conflict(clocked_pool: Pool, quoting: Quoting) -> None:
+    order = await insert_order(clocked_pool)
+    quote = await provide(quoting, order)
+    with pytest.raises(VersionConflict):
+        await quoting.service.update(order.shops[0], UUID(quote["id"]), terms(order), quote["version"] - 1)
+    with pytest.raises(VersionConflict):
+        await quoting.service.withdraw(order.shops[0], UUID(quote["id"]), quote["version"] + 1)
+
+
+async def test_rival_s_quote_is_unknown(clocked_pool: Pool, quoting: Quoting) -> None:
+    order = await insert_order(clocked_pool)
+    quote = await provide(quoting, order)
+    with pytest.raises(NotFound):
+        await quoting.service.update(order.shops[1], UUID(quote["id"]), terms(order))
+    with pytest.raises(NotFound):
+        await quoting.service.withdraw(order.shops[1], UUID(quote["id"]))
+
+
+async def test_quote_that_ran_out_cannot_be_edited_or_withdrawn(
+    clocked_pool: Pool, quoting: Quoting, clock: Clock
+) -> None:
+    order = await insert_order(clocked_pool)
+    clock_end = START + timedelta(minutes=5)
+    quote = await provide(quoting, order, valid_until=clock_end)
+    clock.now = clock_end
+    with pytest.raises(errors.QuoteExpired):
+        await quoting.service.update(order.shops[0], UUID(quote["id"]), terms(order))
+    with pytest.raises(errors.QuoteExpired):
+        await quoting.service.withdraw(order.shops[0], UUID(quote["id"]))
+    with pytest.raises(errors.QuoteExpired):
+        await accept(quoting, order, quote)
+
+
+# --- withdraw
+
+
+async def test_last_quote_withdrawn_opens_the_order_again(clocked_pool: Pool, quoting: Quoting) -> None:
+    order = await insert_order(clocked_pool)
+    first, second = await provide(quoting, order, 0), await provide(quoting, order, 1)
+    withdrawn = body(await quoting.service.withdraw(order.shops[0], UUID(first["id"]), first["version"]))
+    assert withdrawn["status"] == "withdrawn"
+    assert (await order_row(clocked_pool, order))["status"] == "quoted"
+    await quoting.events()
+    await quoting.service.withdraw(order.shops[1], UUID(second["id"]))
+    row = await order_row(clocked_pool, order)
+    assert (row["status"], row["version"], row["view_version"]) == ("submitted", 5, 5)
+    assert (await dispatch_row(clocked_pool, order, 1))["status"] == "seen"
+    assert names(await quoting.events()) == ["dispatch-updated", "order-status-update", "quote-withdrawn"]
+    with pytest.raises(errors.QuoteWithdrawn):
+        await quoting.service.withdraw(order.shops[1], UUID(second["id"]))
+    with pytest.raises(errors.QuoteWithdrawn):
+        await accept(quoting, order, second)
+    await provide(quoting, order, 1)
+    await check_invariants(clocked_pool, order.id)
+
+
+# --- decline and seen
+
+
+async def test_decline_is_told_to_the_shop_alone_and_only_once(clocked_pool: Pool, quoting: Quoting) -> None:
+    order = await insert_order(clocked_pool)
+    request = DeclineRequest(order_id=order.id, reason="no stock")
+    view = body(await quoting.service.decline(order.shops[0], request, None))
+    assert (view["status"], view["version"]) == ("declined", 2)
+    assert await quoting.events() == [("dispatch-updated", {f"shop:{order.shops[0].shop_id}"})]
+    again = await quoting.service.decline(
+        order.shops[0], DeclineRequest(order_id=order.id, reason="other"), None
+    )
+    assert body(again) == view
+    assert await quoting.events() == []
+    dispatch = await dispatch_row(clocked_pool, order)
+    assert (dispatch["decline_reason"], dispatch["responded_at"]) == ("no stock", START)
+
+
+async def test_shop_may_quote_after_it_declined(clocked_pool: Pool, quoting: Quoting) -> None:
+    order = await insert_order(clocked_pool)
+    await quoting.service.decline(order.shops[0], DeclineRequest(order_id=order.id, reason="no"), None)
+    await provide(quoting, order)
+    assert (await dispatch_row(clocked_pool, order))["decline_reason"] is None
+    await check_invariants(clocked_pool, order.id)
+
+
+async def test_decline_with_a_live_quote_is_refused(
+    clocked_pool: Pool, quoting: Quoting, clock: Clock
+) -> None:
+    order = await insert_order(clocked_pool)
+    until = START + timedelta(minutes=5)
+    await provide(quoting, order, valid_until=until)
+    request = DeclineRequest(order_id=order.id, reason="sold")
+    with pytest.raises(errors.QuoteExists):
+        await quoting.service.decline(order.shops[0], request, None)
+    clock.now = until
+    view = body(await quoting.service.decline(order.shops[0], request, None))
+    assert view["status"] == "declined"
+    await check_invariants(clocked_pool, order.id)
+
+
+async def test_next_wave_is_due_at_once_when_all_have_declined(clocked_pool: Pool, quoting: Quoting) -> None:
+    order = await insert_order(clocked_pool, shops=2)
+    request = DeclineRequest(order_id=order.id, reason="no")
+    await quoting.service.decline(order.shops[0], request, None)
+    assert (await order_row(clocked_pool, order))["next_wave_at"] == START + timedelta(minutes=10)
+    await quoting.service.decline(order.shops[1], request, None)
+    assert (await order_row(clocked_pool, order))["next_wave_at"] == START
+
+
+async def test_only_the_first_look_counts_as_seen(clocked_pool: Pool, quoting: Quoting, clock: Clock) -> None:
+    order = await insert_order(clocked_pool)
+    first = body(await quoting.service.mark_seen(order.shops[0], SeenRequest(order_id=order.id)))
+    assert (first["status"], first["version"]) == ("seen", 2)
+    assert names(await quoting.events()) == ["dispatch-updated"]
+    clock.now = START + timedelta(minutes=1)
+    again = body(await quoting.service.mark_seen(order.shops[0], SeenRequest(order_id=order.id)))
+    assert again == first
+    row = await order_row(clocked_pool, order)
+    assert (row["version"], row["view_version"]) == (2, 1)
+
+
+async def test_look_at_a_closed_order_changes_nothing(clocked_pool: Pool, quoting: Quoting) -> None:
+    order = await insert_order(clocked_pool)
+    await close_order(clocked_pool, order.id, "cancelled")
+    view = body(await quoting.service.mark_seen(order.shops[0], SeenRequest(order_id=order.id)))
+    assert (view["status"], view["closedReason"], view["version"]) == ("closed", "cancelled", 2)
+
+
+# --- accept
+
+
+async def test_acceptance_closes_every_other_offer(clocked_pool: Pool, quoting: Quoting) -> None:
+    order = await insert_order(clocked_pool, shops=4)
+    winner = await provide(quoting, order, 0)
+    loser = await provide(quoting, order, 1)
+    await quoting.service.decline(order.shops[2], DeclineRequest(order_id=order.id, reason="no"), None)
+    await quoting.events()
+    view = await accept(quoting, order, winner)
+    assert (view["status"], view["selectedQuoteId"]) == ("accepted", winner["id"])
+    assert {q["id"]: q["status"] for q in view["quotes"]} == {
+        winner["id"]: "accepted",
+        loser["id"]: "rejected",
+    }
+    row = await order_row(clocked_pool, order)
+    assert (row["version"], row["view_version"], row["accepted_at"], row["next_wave_at"]) == (
+        5,
+        5,
+        START,
+        None,
+    )
+    states = [await dispatch_row(clocked_pool, order, shop) for shop in range(4)]
+    assert [(s["status"], s["closed_reason"]) for s in states] == [
+        ("won", None),
+        ("closed", "accepted_elsewhere"),
+        ("declined", None),
+        ("closed", "accepted_elsewhere"),
+    ]
+    assert await clocked_pool.fetchval("SELECT contact FROM order_documents") == CONTACT
+    await check_invariants(clocked_pool, order.id)
+    shops = [f"shop:{shop.shop_id}" for shop in order.shops]
+    customer = f"user:{order.customer.user_id}"
+    events = sorted((name, sorted(to)) for name, to in await quoting.events())
+    assert events == sorted(
+        [
+            ("dispatch-updated", [shops[0]]),
+            ("dispatch-updated", sorted([shops[1], shops[3]])),
+            ("order-status-update", [customer]),
+            ("quote-accepted", sorted([shops[0], customer])),
+            ("quote-rejected", sorted([shops[1], customer])),
+        ]
+    )
+
+
+async def test_second_acceptance_names_the_accepted_quote(clocked_pool: Pool, quoting: Quoting) -> None:
+    order = await insert_order(clocked_pool)
+    first, second = await provide(quoting, order, 0), await provide(quoting, order, 1)
+    await accept(quoting, order, first)
+    for quote in (first, second):
+        with pytest.raises(errors.AlreadyAccepted) as refusal:
+            await accept(quoting, order, quote)
+        assert refusal.value.problem()["acceptedQuoteId"] == UUID(first["id"])
+    with pytest.raises(errors.AlreadyAccepted) as to_shop:
+        await quoting.service.update(order.shops[1], UUID(second["id"]), terms(order))
+    assert "acceptedQuoteId" not in to_shop.value.problem()
+
+
+async def test_quote_changed_since_it_was_seen_is_not_accepted(clocked_pool: Pool, quoting: Quoting) -> None:
+    order = await insert_order(clocked_pool)
+    quote = await provide(quoting, order)
+    dearer = body(
+        await quoting.service.update(order.shops[0], UUID(quote["id"]), terms(order, unit_price="99.00"))
+    )
+    with pytest.raises(errors.QuoteChanged) as refusal:
+        await accept(quoting, order, quote)
+    assert refusal.value.problem()["currentVersion"] == dearer["version"]
+    await check_invariants(clocked_pool, order.id)
+    assert (await accept(quoting, order, dearer))["status"] == "accepted"
+
+
+async def test_foreign_orders_and_quotes_are_unknown(clocked_pool: Pool, quoting: Quoting) -> None:
+    order, other = await insert_order(clocked_pool), await insert_order(clocked_pool)
+    quote, foreign = await provide(quoting, order), await provide(quoting, other)
+    service, stranger = quoting.service, Caller(uuid7(), "customer")
+    with pytest.raises(NotFound):
+        await service.accept(stranger, order.id, taking(quote), None)
+    with pytest.raises(NotFound):
+        await service.accept(order.customer, uuid7(), taking(quote), None)
+    with pytest.raises(NotFound):
+        await service.accept(order.customer, order.id, taking(foreign), None)
+    unknown = AcceptQuote(quote_id=uuid7(), quote_version=1)
+    with pytest.raises(NotFound):
+        await service.accept(order.customer, order.id, unknown, None)
+
+
+async def test_rejected_quote_of_an_order_that_is_open_again_is_closed(
+    clocked_pool: Pool, quoting: Quoting
+) -> None:
+    order = await insert_order(clocked_pool)
+    quote = await provide(quoting, order)
+    await clocked_pool.execute("UPDATE quotes SET status = 'rejected'")
+    with pytest.raises(errors.QuoteRejected):
+        await accept(quoting, order, quote)
+
+
+async def test_accepted_quote_beside_an_open_order_is_a_conflict_and_no_crash(
+    clocked_pool: Pool, quoting: Quoting
+) -> None:
+    order = await insert_order(clocked_pool)
+    first, second = await provide(quoting, order, 0), await provide(quoting, order, 1)
+    await clocked_pool.execute("UPDATE quotes SET status = 'accepted' WHERE id = $1", UUID(first["id"]))
+    with pytest.raises(errors.AlreadyAccepted):
+        await accept(quoting, order, second)
+    assert (await order_row(clocked_pool, order))["status"] == "quoted"
+
+
+async def test_repeated_accept_with_its_key_is_replayed(clocked_pool: Pool, quoting: Quoting) -> None:
+    order = await insert_order(clocked_pool)
+    quote = await provide(quoting, order)
+    call = IdempotentCall.of(order.customer.user_id, "POST accept-quote", "key-1", b"payload")
+    first = await quoting.service.accept(order.customer, order.id, taking(quote), call)
+    again = await quoting.service.accept(order.customer, order.id, taking(quote), call)
+    assert (again.status, again.body, again.replayed) == (200, first.body, True)
+
+
+async def test_refused_accept_with_its_key_is_replayed_as_refused(
+    clocked_pool: Pool, quoting: Quoting
+) -> None:
+    order = await insert_order(clocked_pool)
+    quote = await provide(quoting, order)
+    stale = AcceptQuote(quote_id=UUID(quote["id"]), quote_version=quote["version"] + 1)
+    call = IdempotentCall.of(order.customer.user_id, "POST accept-quote", "key-1", b"payload")
+    with pytest.raises(errors.QuoteChanged):
+        await quoting.service.accept(order.customer, order.id, stale, call)
+    again = await quoting.service.accept(order.customer, order.id, stale, call)
+    assert (again.status, again.replayed, body(again)["code"]) == (409, True, "quote_changed")
+
+
+# --- expiry
+
+
+async def test_quotes_run_out_at_their_microsecond(
+    clocked_pool: Pool, quoting: Quoting, clock: Clock
+) -> None:
+    order, until = await insert_order(clocked_pool), START + timedelta(minutes=5)
+    short = await provide(quoting, order, 0, valid_until=until)
+    await provide(quoting, order, 1)
+    await quoting.events()
+    clock.now = until - MICROSECOND
+    assert await quoting.service.expire_quotes(100) == 0
+    clock.now = until
+    assert await quoting.service.expire_quotes(100) == 1
+    assert names(await quoting.events()) == ["dispatch-updated", "quote-expired"]
+    assert await quoting.service.expire_quotes(100) == 0
+    with pytest.raises(errors.QuoteExpired):
+        await accept(quoting, order, short)
+    assert (await order_row(clocked_pool, order))["status"] == "quoted"
+    await check_invariants(clocked_pool, order.id)
+
+
+async def test_order_is_submitted_again_when_its_last_quote_ran_out(
+    clocked_pool: Pool, quoting: Quoting, clock: Clock
+) -> None:
+    until = START + timedelta(minutes=5)
+    orders = [await insert_order(clocked_pool) for _ in range(3)]
+    for order in orders:
+        await provide(quoting, order, valid_until=until)
+    clock.now = until
+    assert [await quoting.service.expire_quotes(2) for _ in range(3)] == [2, 1, 0]
+    for order in orders:
+        assert (await order_row(clocked_pool, order))["status"] == "submitted"
+        await check_invariants(clocked_pool, order.id)
+
+
+async def test_live_quotes_are_counted_by_the_clock(clocked_pool: Pool, quoting: Quoting) -> None:
+    order, until = await insert_order(clocked_pool), START + timedelta(minutes=5)
+    await provide(quoting, order, 0, valid_until=until)
+    await provide(quoting, order, 1)
+    async with clocked_pool.acquire() as connection:
+        for now, live in ((until - MICROSECOND, 2), (until, 1)):
+            assert await quote_repository.live_quotes(connection, order.id, now) == live
+
+
+# --- inbox and list
+
+
+async def test_inbox_shows_the_most_urgent_first_page_by_page(clocked_pool: Pool, quoting: Quoting) -> None:
+    shop, rival = shop_caller(uuid7()), shop_caller(uuid7())
+    soon, late = START + timedelta(hours=1), START + timedelta(hours=2)
+    expected = []
+    for priority, end in [("urgent", late), ("high", soon), ("high", late), ("normal", soon), ("low", soon)]:
+        order = await insert_order(clocked_pool, shops=[shop, rival], priority=priority, expires_at=end)
+        expected.append(order.id)
+    await insert_order(clocked_pool, shops=[rival])
+    declined = await insert_order(clocked_pool, shops=[shop])
+    await quoting.service.decline(shop, DeclineRequest(order_id=declined.id, reason="no"), None)
+    cancelled = await insert_order(clocked_pool, shops=[shop])
+    await close_order(clocked_pool, cancelled.id, "cancelled")
+
+    shown: list[UUID] = []
+    cursor = None
+    while True:
+        page = await quoting.service.inbox(shop, 2, cursor)
+        assert len(page.items) <= 2
+        shown += [item["orderId"] for item in page.items]
+        cursor = page.next_cursor
+        if cursor is None:
+            break
+    assert shown == expected
+
+
+async def test_inbox_hides_the_exact_place(clocked_pool: Pool, quoting: Quoting) -> None:
+    order = await insert_order(clocked_pool, shops=1)
+    [item] = (await quoting.service.inbox(order.shops[0], 50, None)).items
+    place = item["deliveryLocation"]
+    assert set(place) == {"latitude", "longitude", "precisionM"}
+    assert (place["latitude"], place["longitude"]) != (30.0444, 31.2357)
+    assert item["distanceM"] == 1300
+    assert item["contact"] is None
+
+
+async def test_shop_lists_its_own_quotes_newest_first(clocked_pool: Pool, quoting: Quoting) -> None:
+    shop, rival = shop_caller(uuid7()), shop_caller(uuid7())
+    ids = []
+    for _ in range(3):
+        order = await insert_order(clocked_pool, shops=[shop, rival])
+        ids.append((await provide(quoting, order, 0))["id"])
+        await provide(quoting, order, 1)
+    await quoting.service.withdraw(shop, UUID(ids[0]))
+    first = await quoting.service.list_quotes(shop, None, 2, None)
+    rest = await quoting.service.list_quotes(shop, None, 2, first.next_cursor)
+    assert [str(q["id"]) for q in [*first.items, *rest.items]] == ids[::-1]
+    assert rest.next_cursor is None
+    active = await quoting.service.list_quotes(shop, QuoteStatus.ACTIVE, 50, None)
+    assert [str(q["id"]) for q in active.items] == ids[:0:-1]
+
+
+async def test_longest_life_of_an_order_is_a_setting(clocked_pool: Pool) -> None:
+    quoting = make_quoting(clocked_pool, replace(Settings(), order_open_max_s=3_600))
+    order = await insert_order(clocked_pool)
+    with pytest.raises(InvalidRequest):
+        await provide(quoting, order, valid_until=START + timedelta(hours=1, seconds=1))
+    await provide(quoting, order, valid_until=START + timedelta(hours=1))

@@ -13,12 +13,11 @@ from matcher.accounts.access import QUOTING_ROLES, Caller
 from matcher.db import Connection, load_queries
 from matcher.errors import FieldError, Forbidden, InvalidRequest, NotFound
 from matcher.quotes import views
+from matcher.quotes.acceptance import ensure_open
 from matcher.quotes.errors import (
-    AlreadyAccepted,
     ExtensionTooLong,
     OrderCancelled,
     OrderExpired,
-    OrderIsDraft,
     OrderNotOpen,
 )
 from matcher.quotes.lifecycle import (
@@ -75,7 +74,7 @@ class OrderChanges:
             order = await lock_order(tx.connection, order_id)
             if order is None or order.user_id != caller.user_id:
                 raise NotFound
-            check_open(order)
+            ensure_open(order)
             assert order.expires_at and order.submitted_at
             longest = timedelta(seconds=self._settings.order_open_max_s)
             expires_at = extended(order.expires_at, order.submitted_at, minutes, longest)
@@ -162,22 +161,6 @@ class OrderChanges:
         if caller.shops[shop_id] not in QUOTING_ROLES:
             raise Forbidden
         return shop_id
-
-
-def check_open(order: LockedOrder) -> None:
-    """The precise reason why an order is not open at the time its lock was granted."""
-    match order.status:
-        case OrderStatus.DRAFT:
-            raise OrderIsDraft
-        case OrderStatus.CANCELLED:
-            raise OrderCancelled
-        case OrderStatus.EXPIRED:
-            raise OrderExpired
-        case status if status in WON:
-            raise AlreadyAccepted
-    assert order.expires_at is not None
-    if is_expired(order.expires_at, order.now):
-        raise OrderExpired
 
 
 async def _close(tx: Transaction, order: LockedOrder, reason: str | None) -> None:

@@ -197,11 +197,13 @@ def _ring(ring: Any, where: str) -> list[tuple[float, float]]:
 
 def _position(position: Any, where: str) -> tuple[float, float]:
     match position:
-        case [float() | int() as longitude, float() | int() as latitude] if not (
-            isinstance(longitude, bool) or isinstance(latitude, bool)
+        case [int() | float() as longitude, int() | float() as latitude] if (
+            not isinstance(longitude, bool)
+            and not isinstance(latitude, bool)
+            and -180.0 <= longitude <= 180.0
+            and -90.0 <= latitude <= 90.0
         ):
-            if -180.0 <= longitude <= 180.0 and -90.0 <= latitude <= 90.0:
-                return float(longitude), float(latitude)
+            return float(longitude), float(latitude)
     raise InvalidServiceArea(
         f"A position of ring {where} must be [longitude, latitude], -180 to 180 and -90 to 90 degrees, no height."
     )

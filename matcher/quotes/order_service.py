@@ -258,7 +258,7 @@ async def read_order(connection: Connection, order_id: UUID) -> dict[str, Any]:
     return await _with_quotes(connection, row)
 
 
-async def _with_quotes(connection: Connection | Pool, row: Row) -> dict[str, Any]:
+async def _with_quotes(connection: "Connection | Pool", row: Row) -> dict[str, Any]:
     quotes = await connection.fetch(QUOTES_OF_ORDERS, [row["id"]])
     return views.order_view(row) | {"quotes": [views.quote_view(quote) for quote in quotes]}
 

@@ -57,6 +57,7 @@ class Candidate(msgspec.Struct, frozen=True):
 
     shop_id: UUID
     distance_mm: int
+    place: Place
     name: str
     rating: float | None
     reply_rate: float | None
@@ -189,6 +190,7 @@ def _candidate(shop: ShopSummary, distance_mm: int, moment: datetime) -> Candida
     return Candidate(
         shop_id=shop.id,
         distance_mm=distance_mm,
+        place=shop.place,
         name=shop.name,
         rating=shop.rating,
         reply_rate=shop.reply_rate,

@@ -24,7 +24,9 @@ DAY_MINUTES = 24 * 60
 MAX_SPANS = 6  # more breaks than any shop takes in a day
 MAX_EXCEPTIONS = 366  # a year ahead
 
-TimeOfDay: TypeAlias = Annotated[str, msgspec.Meta(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$|^24:00$")]
+TimeOfDay: TypeAlias = Annotated[
+    str, msgspec.Meta(max_length=5, pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$|^24:00$")
+]
 Span: TypeAlias = tuple[TimeOfDay, TimeOfDay]
 Spans: TypeAlias = Annotated[tuple[Span, ...], msgspec.Meta(max_length=MAX_SPANS)]
 

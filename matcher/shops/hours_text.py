@@ -105,13 +105,14 @@ def _span(opens: str, closes: str) -> tuple[int, int] | None:
     start, end = _minute(opens), _minute(closes)
     if start is None or end is None or start >= DAY_MINUTES or end > DAY_MINUTES:
         return None
+    # Some sources write a closed day as "00:00-00:00", others a whole one.
+    if start == end:
+        return None
     if end == 0:
         end = DAY_MINUTES
     named = any(mark in closes for mark in ("am", "pm", "noon"))
     # "8:00-5:00" means the afternoon more likely than the next morning; nobody knows.
-    if end < start and not named:
-        return None
-    return None if start == end else (start, end)
+    return None if end < start and not named else (start, end)
 
 
 def _minute(text: str) -> int | None:

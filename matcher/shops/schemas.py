@@ -12,14 +12,14 @@ from matcher.shops.hours import MAX_EXCEPTIONS, HoursException, OpeningHours
 
 Latitude: TypeAlias = Annotated[float, msgspec.Meta(ge=-90, le=90)]
 Longitude: TypeAlias = Annotated[float, msgspec.Meta(ge=-180, le=180)]
-# At least one character that is not space; the pattern of control characters is refused with it.
+# At least one character that is not space, no control characters. `$` would let one newline follow.
 Name: TypeAlias = Annotated[
-    str, msgspec.Meta(max_length=200, pattern=r"^[^\x00-\x1f]*[^\s\x00-\x1f][^\x00-\x1f]*$")
+    str, msgspec.Meta(max_length=200, pattern=r"^[^\x00-\x1f]*[^\s\x00-\x1f][^\x00-\x1f]*$(?!\n)")
 ]
 Number: TypeAlias = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
 # Digits of any script with the usual punctuation: people write numbers as they call them.
-Phone: TypeAlias = Annotated[str, msgspec.Meta(pattern=r"^\+?[\d ()./-]{5,31}$")]
-Email: TypeAlias = Annotated[str, msgspec.Meta(max_length=254, pattern=r"^[^@\s]+@[^@\s]+\.[^@\s]+$")]
+Phone: TypeAlias = Annotated[str, msgspec.Meta(pattern=r"^\+?[\d ()./-]{5,31}$(?!\n)")]
+Email: TypeAlias = Annotated[str, msgspec.Meta(max_length=254, pattern=r"^[^@\s]+@[^@\s]+\.[^@\s]+$(?!\n)")]
 Address: TypeAlias = Annotated[str, msgspec.Meta(min_length=1, max_length=500)]
 RadiusM: TypeAlias = Annotated[float, msgspec.Meta(gt=0, le=200_000)]
 TimeZone: TypeAlias = Annotated[str, msgspec.Meta(max_length=64)]
@@ -28,7 +28,7 @@ Makes: TypeAlias = Annotated[
     msgspec.Meta(min_length=1, max_length=300),
 ]
 Exceptions: TypeAlias = Annotated[tuple[HoursException, ...], msgspec.Meta(max_length=MAX_EXCEPTIONS)]
-Currency: TypeAlias = Annotated[str, msgspec.Meta(pattern=r"^[A-Z]{3}$")]
+Currency: TypeAlias = Annotated[str, msgspec.Meta(max_length=3, pattern=r"^[A-Z]{3}$")]
 Percent: TypeAlias = Annotated[float, msgspec.Meta(ge=0, le=1000)]
 InventoryMode: TypeAlias = Literal["manual", "sync"]
 Reason: TypeAlias = Annotated[str, msgspec.Meta(min_length=1, max_length=1000)]

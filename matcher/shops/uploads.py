@@ -1,6 +1,7 @@
 """Documents that people upload: recognised by content, kept in PostgreSQL, given back to their owner and admins."""
 
 import hashlib
+from collections.abc import Collection
 from typing import Final
 from uuid import UUID
 
@@ -79,3 +80,9 @@ class UploadService:
         if row is None:
             raise NotFound
         return StoredFile(row["content_type"], row["content"])
+
+    async def find_foreign(self, owner_id: UUID, upload_ids: Collection[UUID]) -> frozenset[UUID]:
+        """Those of the ids that are not the owner's uploads."""
+        async with self._transactions.pool.acquire() as connection:
+            own = await repository.list_own_uploads(connection, list(upload_ids), owner_id)
+        return frozenset(upload_ids) - own

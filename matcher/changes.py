@@ -12,7 +12,6 @@ import structlog
 
 from matcher.db import CONNECTION_ERRORS, Pool, Row
 
-
 _WATERMARK = "SELECT pg_snapshot_xmin(pg_current_snapshot())"
 
 log = structlog.get_logger()

@@ -12,6 +12,7 @@ class Xid8(UserDefinedType[int]):
     cache_ok = True
 
     def get_col_spec(self, **_: object) -> str:
+        """The type's name in DDL."""
         return "xid8"
 
 
@@ -26,8 +27,10 @@ def changed_xid() -> Column[int]:
 
 
 def created_at() -> Column[datetime]:
+    """When the row was made, by the database's clock."""
     return Column("created_at", DateTime(timezone=True), nullable=False, server_default=text("matcher_now()"))
 
 
 def updated_at() -> Column[datetime]:
+    """When the row was changed last; kept by the statements that change it."""
     return Column("updated_at", DateTime(timezone=True), nullable=False, server_default=text("matcher_now()"))

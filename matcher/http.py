@@ -50,9 +50,11 @@ class WireDTO(AbstractDTO[T]):
     config = DTOConfig()
 
     def decode_bytes(self, value: bytes) -> Any:
+        """The body as the handler's struct; InvalidRequest names the field."""
         return decode(value, self.asgi_connection.route_handler.parsed_data_field.annotation)
 
     def decode_builtins(self, value: Any) -> Any:
+        """Forms and the like are not taken here."""
         raise UnsupportedMediaType
 
     @classmethod
@@ -63,19 +65,23 @@ class WireDTO(AbstractDTO[T]):
     def create_openapi_schema(
         cls, field_definition: FieldDefinition, handler_id: str, schema_creator: Any
     ) -> Reference | Schema:
+        """The struct's own schema."""
         schema: Reference | Schema = schema_creator.for_field_definition(field_definition)
         return schema
 
     @classmethod
     def is_supported_model_type_field(cls, field_definition: FieldDefinition) -> bool:
+        """Wire structs only."""
         return field_definition.is_subclass_of(WireStruct)
 
     @classmethod
     def generate_field_definitions(cls, model_type: type[Any]) -> Generator[DTOFieldDefinition, None, None]:
+        """None: the struct is decoded whole."""
         yield from ()
 
     @classmethod
     def detect_nested_field(cls, field_definition: FieldDefinition) -> bool:
+        """Never: see `generate_field_definitions`."""
         return False
 
 
@@ -172,14 +178,13 @@ def _translate_http(error: HTTPException) -> MatcherError:
 
 def _query_errors(error: HTTPException) -> list[FieldError]:
     # Litestar's ValidationException lists {"message", "key", "source"} for query and header parameters.
-    found = []
-    for item in error.extra if isinstance(error.extra, list) else []:
-        if isinstance(item, dict):
-            found.append(
-                FieldError(
-                    f"/{item.get('source', '')}/{item.get('key', '')}".lower(), str(item.get("message", ""))
-                )
-            )
+    items = [
+        item for item in (error.extra if isinstance(error.extra, list) else []) if isinstance(item, dict)
+    ]
+    found = [
+        FieldError(f"/{item.get('source', '')}/{item.get('key', '')}".lower(), str(item.get("message", "")))
+        for item in items
+    ]
     return found or [FieldError("", error.detail or "malformed request")]
 
 
@@ -195,6 +200,7 @@ class RequestContext:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI."""
         if scope["type"] != ScopeType.HTTP:
             await self.app(scope, receive, send)
             return

@@ -18,7 +18,7 @@ _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
 def uuid7(unix_ms: int | None = None) -> UUID:
     """A fresh UUIDv7. Within a process ids strictly increase: 12 sub-millisecond bits count up (method 3)."""
-    global _last
+    global _last  # noqa: PLW0603  the process's one counter, under its lock
     if unix_ms is None:
         with _lock:
             now_ns = time.time_ns()

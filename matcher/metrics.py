@@ -20,23 +20,31 @@ BATCH_ORDERS = Histogram(
     "matcher_batch_orders", "Orders written by one statement", buckets=(1, 2, 4, 8, 16, 32, 64)
 )
 BATCH_SECONDS = Histogram("matcher_batch_seconds", "Time of one batch's transaction", buckets=_LATENCY_S)
-SUBMISSIONS_WAITING = Gauge("matcher_submissions_waiting", "Orders waiting for a batch")
+SUBMISSIONS_WAITING = Gauge(
+    "matcher_submissions_waiting", "Orders waiting for a batch", multiprocess_mode="livesum"
+)
 
-SOCKETS = Gauge("matcher_sockets", "Open sockets", ("recipient",))
+SOCKETS = Gauge("matcher_sockets", "Open sockets", ("recipient",), multiprocess_mode="livesum")
 SOCKETS_CLOSED = Counter("matcher_sockets_closed_total", "Sockets closed by us", ("code",))
 FRAMES = Counter("matcher_frames_total", "Event frames handed to sockets")
 SNAPSHOTS = Counter("matcher_snapshots_total", "How connects were answered", ("mode",))
-LOG_LAG_SECONDS = Gauge("matcher_log_lag_seconds", "Age of the newest event log entry when read")
+LOG_LAG_SECONDS = Gauge(
+    "matcher_log_lag_seconds", "Age of the newest event log entry when read", multiprocess_mode="livemax"
+)
 LOG_ENTRIES = Counter("matcher_log_entries_total", "Event log entries", ("direction",))
 LOG_RESETS = Counter(
     "matcher_log_resets_total", "Times that the event log lost entries and sockets were resnapshot"
 )
-PUBLISH_WAITING = Gauge("matcher_publish_waiting", "Committed transactions waiting for the event log")
+PUBLISH_WAITING = Gauge(
+    "matcher_publish_waiting", "Committed transactions waiting for the event log", multiprocess_mode="livesum"
+)
 OUTBOX_SWEPT = Counter("matcher_outbox_swept_total", "Outbox rows published by the sweeper")
 
-INDEX_SITES = Gauge("matcher_index_sites", "Shops in the geo index")
+INDEX_SITES = Gauge("matcher_index_sites", "Shops in the geo index", multiprocess_mode="livemax")
 INDEX_CHANGES = Counter("matcher_index_changes_total", "Shops changed in the geo index")
-POOL_CONNECTIONS = Gauge("matcher_pool_connections", "PostgreSQL connections", ("state",))
+POOL_CONNECTIONS = Gauge(
+    "matcher_pool_connections", "PostgreSQL connections", ("state",), multiprocess_mode="livesum"
+)
 JOBS = Counter("matcher_jobs_total", "Background jobs", ("job", "outcome"))
 JOB_SECONDS = Histogram("matcher_job_seconds", "Time of background jobs", ("job",))
 EXPIRY_LATENESS_SECONDS = Histogram(

@@ -46,6 +46,7 @@ class Settings:
     drain_s: float = _setting(15.0, "time that requests have to finish at shutdown")
     limits: bool = _setting(True, "off lifts rate and per-account limits (load tests); refused in production")
     log_level: Literal["debug", "info", "warning", "error"] = _setting("info", "least level that is logged")
+    worker_metrics_port: int = _setting(0, "port of the worker's own /metrics; 0: none")
     metrics_token: str = _setting(
         "", "bearer token for /metrics from outside loopback; empty: loopback only", secret=True
     )
@@ -134,7 +135,8 @@ class Settings:
             )
         if self.issuer_url and not (self.issuer_audience and (self.issuer_jwks_file or self.issuer_secret)):
             raise ConfigurationError(
-                "MATCHER_ISSUER_URL needs MATCHER_ISSUER_AUDIENCE and MATCHER_ISSUER_JWKS_FILE or MATCHER_ISSUER_SECRET."
+                "MATCHER_ISSUER_URL needs MATCHER_ISSUER_AUDIENCE, and MATCHER_ISSUER_JWKS_FILE or"
+                " MATCHER_ISSUER_SECRET."
             )
         for name in (
             "pool_size",
@@ -196,8 +198,8 @@ def repository_root() -> Path:
 @click.command("config")
 def config_command() -> None:
     """List every setting: variable, value in force, what it is."""
-    from rich.console import Console  # noqa: PLC0415  rich costs 60 ms that no other command should pay
-    from rich.table import Table  # noqa: PLC0415
+    from rich.console import Console
+    from rich.table import Table
 
     settings = Settings.from_env()
     table = Table("variable", "value", "default", "meaning", box=None, pad_edge=False)

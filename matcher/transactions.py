@@ -63,6 +63,7 @@ class IdempotentCall(msgspec.Struct, frozen=True):
 
     @classmethod
     def of(cls, account_id: UUID, scope: str, key: str, payload: bytes) -> "IdempotentCall":
+        """A call with its payload's fingerprint."""
         return cls(account_id, scope, key, hashlib.sha256(payload).digest())
 
 
@@ -115,6 +116,7 @@ class Publisher:
 
     @property
     def waiting(self) -> int:
+        """Committed transactions that are not yet in the log."""
         return self._queue.qsize()
 
     async def _take(self) -> list[tuple[Sequence[UUID], Sequence[Event]]]:
@@ -176,29 +178,27 @@ class Transactions:
         self, work: Callable[[Transaction], Awaitable[Any]], status: int, call: IdempotentCall | None
     ) -> Reply:
         refusal: MatcherError | None = None
-        async with self.pool.acquire() as connection:
-            async with connection.transaction():
-                if call and (kept := await self._claim(connection, call)):
-                    return kept
-                transaction = Transaction(connection)
-                try:
-                    async with connection.transaction() if call else nullcontext():
-                        reply = Reply(status, encode(await work(transaction)))
-                except MatcherError as error:
-                    if (
-                        call is None
-                        or error.status in (409, 429)
-                        and error.retry_after_s
-                        or error.status >= 500
-                    ):
-                        raise
-                    transaction, refusal = Transaction(connection), error
-                    reply = Reply(error.status, encode(error.problem()))
-                if call:
-                    await connection.execute(
-                        SQL["keep_outcome"], call.account_id, call.scope, call.key, reply.status, reply.body
-                    )
-                outbox_ids, events = await self._record(transaction)
+        async with self.pool.acquire() as connection, connection.transaction():
+            if call and (kept := await self._claim(connection, call)):
+                return kept
+            transaction = Transaction(connection)
+            try:
+                async with connection.transaction() if call else nullcontext():
+                    reply = Reply(status, encode(await work(transaction)))
+            except MatcherError as error:
+                if (
+                    call is None
+                    or (error.status in (409, 429) and error.retry_after_s)
+                    or error.status >= 500
+                ):
+                    raise
+                transaction, refusal = Transaction(connection), error
+                reply = Reply(error.status, encode(error.problem()))
+            if call:
+                await connection.execute(
+                    SQL["keep_outcome"], call.account_id, call.scope, call.key, reply.status, reply.body
+                )
+            outbox_ids, events = await self._record(transaction)
         if outbox_ids:
             self.publisher.publish_soon(outbox_ids, events)
         if refusal:

@@ -26,3 +26,6 @@ WHERE created_at < (SELECT matcher_now()) - $1::interval
 ORDER BY id
 LIMIT $2
 FOR UPDATE SKIP LOCKED
+
+-- name: delete_old_keys
+DELETE FROM idempotency_keys WHERE created_at < (SELECT matcher_now()) - $1::interval

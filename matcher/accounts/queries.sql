@@ -163,3 +163,6 @@ DELETE FROM memberships WHERE user_id = $1
 -- name: revoke_all
 WITH gone AS (DELETE FROM memberships WHERE shop_id = $1 RETURNING user_id)
 UPDATE users SET version = version + 1 FROM gone WHERE users.id = gone.user_id
+
+-- name: find_contact
+SELECT name, phone FROM users WHERE id = $1 AND status = 'active'

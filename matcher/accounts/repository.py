@@ -65,3 +65,9 @@ async def revoke_session(connection: Connection, session_id: UUID, user_id: UUID
     """End one session of an account, and let every process know."""
     await connection.execute(SQL["revoke_session"], session_id, user_id)
     await connection.execute(SQL["touch_user"], user_id)
+
+
+async def find_contact(connection: Connection, user_id: UUID) -> dict[str, str | None] | None:
+    """Whom a shop asks for: `name` and `phone` of an active account."""
+    row = await connection.fetchrow(SQL["find_contact"], user_id)
+    return dict(row) if row else None

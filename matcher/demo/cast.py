@@ -116,7 +116,11 @@ class Cast:
         for _ in range(5):
             place = draw_claim_place(rng, city)
             near = await self._api.get(
-                "/shops/near", latitude=place.latitude, longitude=place.longitude, limit=_NEAR_LIMIT
+                "/shops/near",
+                latitude=place.latitude,
+                longitude=place.longitude,
+                unclaimed=True,
+                limit=_NEAR_LIMIT,
             )
             free = [shop for shop in near["items"] if self._is_free(shop, city)]
             if free:

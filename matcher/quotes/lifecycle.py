@@ -10,6 +10,8 @@ from enum import StrEnum
 
 
 class OrderStatus(StrEnum):
+    """Where an order stands."""
+
     DRAFT = "draft"
     SUBMITTED = "submitted"
     QUOTED = "quoted"
@@ -22,6 +24,8 @@ class OrderStatus(StrEnum):
 
 
 class DispatchStatus(StrEnum):
+    """What a shop that was asked has done."""
+
     PENDING = "pending"
     SEEN = "seen"
     QUOTED = "quoted"
@@ -31,6 +35,8 @@ class DispatchStatus(StrEnum):
 
 
 class ClosedReason(StrEnum):
+    """Why a dispatch is over for its shop."""
+
     ACCEPTED_ELSEWHERE = "accepted_elsewhere"
     CANCELLED = "cancelled"
     EXPIRED = "expired"
@@ -38,6 +44,8 @@ class ClosedReason(StrEnum):
 
 
 class QuoteStatus(StrEnum):
+    """Where a quote stands."""
+
     ACTIVE = "active"
     ACCEPTED = "accepted"
     REJECTED = "rejected"
@@ -122,6 +130,8 @@ def extended(
 
 
 class Priority(StrEnum):
+    """How loudly an order asks to be answered."""
+
     LOW = "low"
     NORMAL = "normal"
     HIGH = "high"

@@ -26,17 +26,34 @@ class CandidateLike(Protocol):
     """A shop that the directory found."""
 
     @property
-    def shop_id(self) -> UUID: ...
+    def shop_id(self) -> UUID:
+        """Its id."""
+        ...
+
     @property
-    def distance_mm(self) -> int: ...
+    def distance_mm(self) -> int:
+        """Great circle from the delivery place."""
+        ...
+
     @property
-    def place(self) -> Place: ...
+    def place(self) -> Place:
+        """Where it is."""
+        ...
+
     @property
-    def rating(self) -> float | None: ...
+    def rating(self) -> float | None:
+        """0 to 5; None: unknown."""
+        ...
+
     @property
-    def reply_rate(self) -> float | None: ...
+    def reply_rate(self) -> float | None:
+        """0 to 1; None: unknown."""
+        ...
+
     @property
-    def open_now(self) -> bool | None: ...
+    def open_now(self) -> bool | None:
+        """None: its hours are unknown."""
+        ...
 
 
 class RankedShop(msgspec.Struct, frozen=True):
@@ -59,11 +76,13 @@ class RecentLoad:
         self._loads: dict[UUID, tuple[float, float]] = {}
 
     def add(self, shop_id: UUID, now_s: float) -> None:
+        """The shop was asked once more."""
         if len(self._loads) >= self.MAX_SHOPS and shop_id not in self._loads:
             self._loads.pop(next(iter(self._loads)))
         self._loads[shop_id] = (self.of(shop_id, now_s) + 1, now_s)
 
     def of(self, shop_id: UUID, now_s: float) -> float:
+        """The shop's load now; 0 when it was not asked lately."""
         load, at_s = self._loads.get(shop_id, (0.0, now_s))
         return load * math.exp2(-max(0.0, now_s - at_s) / self.HALF_LIFE_S)
 

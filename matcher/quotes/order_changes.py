@@ -75,7 +75,8 @@ class OrderChanges:
             if order is None or order.user_id != caller.user_id:
                 raise NotFound
             ensure_open(order)
-            assert order.expires_at and order.submitted_at
+            assert order.expires_at is not None, "open orders have an end"
+            assert order.submitted_at is not None, "open orders were submitted"
             longest = timedelta(seconds=self._settings.order_open_max_s)
             expires_at = extended(order.expires_at, order.submitted_at, minutes, longest)
             if expires_at is None:
@@ -175,5 +176,6 @@ async def _close(tx: Transaction, order: LockedOrder, reason: str | None) -> Non
 async def _read_dispatch(connection: Connection, order_id: UUID, shop_id: UUID) -> dict[str, Any]:
     order = await connection.fetchrow(SQL["find_order"], order_id)
     dispatch = await connection.fetchrow(SQL["find_dispatch"], order_id, [shop_id])
-    assert order is not None and dispatch is not None
+    assert order is not None, "the order is locked"
+    assert dispatch is not None, "a winner was dispatched to"
     return views.dispatch_view(order, dispatch)

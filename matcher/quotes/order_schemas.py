@@ -48,7 +48,7 @@ class PartRequest(WireStruct):
     part_number: Annotated[str, Meta(max_length=80)] | None = None
     condition: Condition = "any"
     notes: LongText | None = None
-    photo_ids: Annotated[list[UUID], Meta(max_length=10)] = []
+    photo_ids: Annotated[tuple[UUID, ...], Meta(max_length=10)] = ()
 
 
 class OrderCreate(WireStruct):

@@ -12,7 +12,9 @@ class ShopLike(Protocol):
     """What the directory knows of a shop."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """What people call it."""
+        ...
 
 
 class Directory(Protocol):
@@ -43,6 +45,6 @@ class Directory(Protocol):
 class Uploads(Protocol):
     """The caller's uploads (`shops.uploads.UploadService`)."""
 
-    async def find_foreign(self, owner_id: UUID, upload_ids: Collection[UUID]) -> set[UUID]:
+    async def find_foreign(self, owner_id: UUID, upload_ids: Collection[UUID]) -> frozenset[UUID]:
         """Those of the ids that are not the owner's uploads."""
         ...

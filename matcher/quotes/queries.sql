@@ -189,11 +189,6 @@ FROM due, clock
 WHERE o.id = due.id
 RETURNING o.id, o.version, extract(epoch FROM clock.now - o.expires_at)::float8 AS late_s
 
--- name: due_quotes
-SELECT DISTINCT order_id FROM quotes
-WHERE status = 'active' AND valid_until IS NOT NULL AND valid_until <= (SELECT matcher_now())
-LIMIT $1
-
 -- name: revocable_dispatches
 SELECT DISTINCT d.order_id
 FROM dispatches d
@@ -225,15 +220,6 @@ JOIN dispatches d ON d.order_id = o.id AND d.status IN ('pending', 'seen', 'quot
 JOIN shops s ON s.id = d.shop_id AND s.status <> 'active'
 WHERE o.status IN ('submitted', 'quoted')
 LIMIT 100
-
--- name: expire_quotes_of
-UPDATE quotes SET status = 'expired', version = $2, updated_at = $3
-WHERE order_id = $1 AND status = 'active' AND valid_until <= $3
-RETURNING shop_id
-
--- name: unquote_dispatches
-UPDATE dispatches SET status = 'seen', version = $3
-WHERE order_id = $1 AND shop_id = ANY($2::uuid[]) AND status = 'quoted'
 
 -- name: widen_if_unanswered
 -- Everybody who was asked has declined or is gone: the next wave need not wait.

@@ -12,6 +12,7 @@ from uuid import UUID
 
 import asyncpg
 
+from matcher import metrics
 from matcher.accounts.access import Caller
 from matcher.clock import utc_now
 from matcher.db import Connection, Row, snapshot
@@ -80,7 +81,7 @@ class QuoteService:
             await self._touch(tx, order)
             return views.quote_view(quote)
 
-        return await self._transactions.run(work, status=201, call=call)
+        return _counted(await self._transactions.run(work, status=201, call=call), "provided")
 
     async def update(
         self, caller: Caller, quote_id: UUID, data: QuoteUpdate, if_match: int | None = None
@@ -95,7 +96,7 @@ class QuoteService:
             await self._touch(tx, order)
             return views.quote_view(quote)
 
-        return await self._transactions.run(work)
+        return _counted(await self._transactions.run(work), "updated")
 
     async def withdraw(self, caller: Caller, quote_id: UUID, if_match: int | None = None) -> Reply:
         """The withdrawn quote. The shop may quote again as long as the order is open."""
@@ -108,7 +109,7 @@ class QuoteService:
             await self._touch(tx, order)
             return views.quote_view(quote)
 
-        return await self._transactions.run(work)
+        return _counted(await self._transactions.run(work), "withdrawn")
 
     async def decline(self, caller: Caller, data: DeclineRequest, call: IdempotentCall | None) -> Reply:
         """The dispatch, declined; declining again changes nothing. QuoteExists while the shop has a live quote."""
@@ -126,7 +127,7 @@ class QuoteService:
             await self._touch(tx, order)
             return await quote_repository.dispatch_view(tx.connection, dispatch)
 
-        return await self._transactions.run(work, call=call)
+        return _counted(await self._transactions.run(work, call=call), "declined")
 
     async def mark_seen(self, caller: Caller, data: SeenRequest) -> Reply:
         """The dispatch as seen. Only the first look at an open order changes anything."""
@@ -192,7 +193,10 @@ class QuoteService:
             tx.changed(TOPIC, order.id, order.next_version)
             return await self._read_order(tx.connection, order.id, caller.user_id)
 
-        return await self._transactions.run(work, call=call)
+        reply = _counted(await self._transactions.run(work, call=call), "accepted")
+        if not reply.replayed:
+            metrics.ORDERS.labels("accepted").inc()
+        return reply
 
     async def expire_quotes(self, limit: int) -> int:
         """Close quotes whose validity is over, of up to `limit` orders; how many orders. For the worker."""
@@ -272,6 +276,12 @@ def _shop_of(caller: Caller) -> UUID:
     if caller.shop_id is None:
         raise Forbidden("Only a shop's staff may do this.")
     return caller.shop_id
+
+
+def _counted(reply: Reply, event: str) -> Reply:
+    if not reply.replayed:
+        metrics.QUOTES.labels(event).inc()
+    return reply
 
 
 def _state(quote: Row) -> QuoteState:

@@ -1,4 +1,4 @@
-"""What time does to orders: expiry, widening, quotes that run out, dispatches of shops that were closed.
+"""What time does to orders: expiry, widening, dispatches of shops that were closed. Quotes: `quote_service`.
 
 The worker calls these every second. Each step locks the order and decides again, so several workers,
 late workers and repeated calls do no harm. Nothing here is needed for correctness at the edge: requests
@@ -60,13 +60,6 @@ class Sweeps:
             await self._with_order(row["id"], self._widen)
         return len(due)
 
-    async def expire_quotes(self) -> int:
-        """Close quotes whose validity is over; how many orders were looked at."""
-        due = await self._transactions.pool.fetch(SQL["due_quotes"], BATCH)
-        for row in due:
-            await self._with_order(row["order_id"], self._expire_quotes_of)
-        return len(due)
-
     async def revoke_shop(self, shop_id: UUID) -> int:
         """Take a shop that is no longer active out of every open order; how many."""
 
@@ -126,16 +119,6 @@ class Sweeps:
         shops = self._planner.choose(row["make"], place, wave=wave, exclude=asked)
         await self._planner.ask(connection, order, row["make"], shops, wave)
         tx.changed("order", order.id, order.next_version)
-
-    async def _expire_quotes_of(self, tx: Transaction, order: LockedOrder) -> None:
-        connection, version = tx.connection, order.next_version
-        expired = await connection.fetch(SQL["expire_quotes_of"], order.id, version, order.now)
-        if not expired:
-            return
-        await connection.execute(
-            SQL["unquote_dispatches"], order.id, [row["shop_id"] for row in expired], version
-        )
-        await self._settle(tx, order)
 
     async def _revoke(self, tx: Transaction, order: LockedOrder, shop_id: UUID) -> None:
         connection, version = tx.connection, order.next_version

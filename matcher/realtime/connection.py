@@ -101,6 +101,7 @@ class Connection:
         self._stale = False
         self._synchronising = False
         self._reset_task: asyncio.Task[None] | None = None
+        self._recheck_task: asyncio.Task[None] | None = None
         self._heartbeat_timer: asyncio.TimerHandle | None = None
         self._deadline = self._loop.call_later(service.settings.socket_connect_s, self.close, SILENT)
         rate_per_s = service.requests_per_s
@@ -152,6 +153,21 @@ class Connection:
             self._leaving = ending
         else:
             self.close(ending)
+
+    def speaks_for(self, user_id: UUID) -> bool:
+        """Whether the client has signed in as this account."""
+        return self._session is not None and self._session.user_id == user_id
+
+    def recheck(self) -> None:
+        """The account changed: end the socket if its token or its role no longer carries it."""
+        if self._recheck_task is None or self._recheck_task.done():
+            self._recheck_task = self._loop.create_task(self._recheck())
+
+    async def _recheck(self) -> None:
+        try:
+            await self._authenticate()
+        except Exception as error:  # noqa: BLE001  see _fail
+            self._fail(error)
 
     # Frames of the client.
 

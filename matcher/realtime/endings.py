@@ -13,6 +13,7 @@ NO_TOKEN = close(CloseCode.UNAUTHORIZED, "Send a token in connect, or a bearer h
 BAD_TOKEN = close(CloseCode.UNAUTHORIZED, "The token is not valid: sign in again.")
 OTHER_ACCOUNT = close(CloseCode.UNAUTHORIZED, "The new token is of another account: open another socket.")
 NOT_YOURS = close(CloseCode.FORBIDDEN, "shopId must name a shop that you work for.")
+SHOP_CLOSED = close(CloseCode.FORBIDDEN, "The shop is not active any more: ask the operators.")
 TOO_MANY = close(CloseCode.TOO_MANY_CONNECTIONS, "Too many sockets of this account: close one first.")
 
 GOING_AWAY = close(CloseCode.GOING_AWAY, "This process stops: reconnect at once, another one serves.")

@@ -9,9 +9,11 @@ import contextlib
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
+from uuid import UUID
 
+from matcher.events import shop_recipient
 from matcher.realtime.connection import Connection
-from matcher.realtime.endings import GOING_AWAY
+from matcher.realtime.endings import GOING_AWAY, SHOP_CLOSED
 from matcher.realtime.hub import Hub
 from matcher.realtime.ports import Identities, RequestDispatcher, SnapshotSource
 from matcher.settings import Settings
@@ -45,6 +47,7 @@ class RealtimeService:
         self._connections: set[Connection] = set()
         self._deserted = asyncio.Event()
         self._snapshot_turns = asyncio.Semaphore(settings.snapshots_at_once)
+        self._shutdown_task: asyncio.Future[None] | None = None
 
     async def run(self) -> None:
         """Follow the event log until cancelled."""
@@ -98,3 +101,18 @@ class RealtimeService:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self.settings.drain_s):
                     await self._deserted.wait()
+
+    def begin_shutdown(self) -> None:
+        """`shutdown` as a task, once: for the server's synchronous call at each of its connections."""
+        if not self.stopping:
+            self.stopping = True
+            self._shutdown_task = asyncio.ensure_future(self.shutdown())
+
+    def recheck_user(self, user_id: UUID) -> None:
+        """An account changed: sockets that its sessions and roles no longer cover are closed."""
+        for connection in [c for c in self._connections if c.speaks_for(user_id)]:
+            connection.recheck()
+
+    def close_shop(self, shop_id: UUID) -> None:
+        """A shop was suspended or closed: its sockets end."""
+        self.hub.close_recipient(shop_recipient(shop_id), SHOP_CLOSED)

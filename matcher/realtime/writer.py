@@ -66,15 +66,16 @@ class Writer:
             self._wake()
 
     async def finish(self, timeout_s: float) -> None:
-        """Wait until the close frame has left; give up on a client that takes nothing."""
+        """Wait until what is queued and the close frame have left; give up on a client that takes nothing."""
         if self._task is not None:
             await asyncio.wait({self._task}, timeout=timeout_s)
+        self._gone = True
+        if self._task is not None:
             self._task.cancel()
 
     def _wake(self) -> None:
         if self._task is None:
             self._task = asyncio.get_running_loop().create_task(self._run())
-            self._task.add_done_callback(self._ended)
 
     async def _run(self) -> None:
         try:
@@ -89,11 +90,8 @@ class Writer:
         except GONE:
             self._gone = True
             self._frames.clear()
-
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        self._task = None
-        if self._drained is not None:
-            self._drained.set_result(None)
-            self._drained = None
-        if not task.cancelled() and not self._gone and (self._frames or self._close is not None):
-            self._wake()
+        finally:
+            self._task = None
+            if self._drained is not None:
+                self._drained.set_result(None)
+                self._drained = None

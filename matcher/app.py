@@ -1,0 +1,199 @@
+"""`create_app()`: the only place where HTTP is put together."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+from uuid import UUID
+
+from litestar import Litestar, Router
+from litestar.datastructures import State
+from litestar.di import Provide
+from litestar.exceptions import HTTPException
+from litestar.openapi import OpenAPIConfig
+from litestar.openapi.spec import Components, SecurityScheme
+
+from matcher import operations
+from matcher.accounts import routes as account_routes
+from matcher.accounts.access import guard, provide_call, provide_caller
+from matcher.accounts.identities import IdentityCache
+from matcher.accounts.passwords import Passwords
+from matcher.accounts.repository import find_contact
+from matcher.accounts.service import AccountService
+from matcher.accounts.tokens import TokenSigner
+from matcher.core import Core, open_core, running
+from matcher.db import Connection
+from matcher.errors import MatcherError
+from matcher.http import RequestContext, WireDTO, handle_exception
+from matcher.notifications import routes as notification_routes
+from matcher.notifications.service import NotificationService
+from matcher.quotes import order_routes, quote_routes
+from matcher.quotes.order_changes import OrderChanges
+from matcher.quotes.order_service import OrderService, read_order
+from matcher.quotes.quote_service import QuoteService
+from matcher.quotes.submission import SubmissionQueue
+from matcher.realtime import routes as realtime_routes
+from matcher.realtime.hub import Hub
+from matcher.realtime.service import RealtimeService
+from matcher.settings import Settings
+from matcher.shops import routes as shop_routes
+from matcher.shops.directory import ShopDirectory, ShopSummary
+from matcher.shops.onboarding_service import OnboardingService
+from matcher.shops.service import ShopService
+from matcher.shops.uploads import UploadService
+from matcher.sockets import SocketIdentities, SocketRequests, SocketSnapshots
+
+API = "/api/v1"
+MAX_BODY_BYTES = 256 * 1024
+
+# The services that routes name as dependencies; `_open_services` puts each on the app's state.
+SERVICES = (
+    "accounts",
+    "shops",
+    "onboarding",
+    "uploads",
+    "orders",
+    "changes",
+    "quotes",
+    "notifications",
+)
+
+DESCRIPTION = """Auto-parts orders matched to the nearest shops, quotes streaming back live.
+
+Sign in with `POST /auth/login`, send `Authorization: Bearer <accessToken>`. Errors are RFC 9457 problem documents
+with a stable `code`. POSTs that create or move something take an `Idempotency-Key`. Live events come over the
+WebSocket `/api/v1/realtime` (subprotocol `clutch.v1`).
+"""
+
+
+def create_app(settings: Settings | None = None) -> Litestar:
+    """The service; its processes' lives begin and end with the app's lifespan."""
+    settings = settings or Settings.from_env()
+
+    @asynccontextmanager
+    async def lifespan(app: Litestar) -> AsyncIterator[None]:
+        async with open_core(settings) as core, _open_services(app, core):
+            yield
+
+    app = Litestar(
+        route_handlers=[_api(), *operations.ROOT_ROUTES],
+        lifespan=[lifespan],
+        exception_handlers={
+            MatcherError: handle_exception,
+            HTTPException: handle_exception,
+            Exception: handle_exception,
+        },
+        request_max_body_size=MAX_BODY_BYTES,
+        openapi_config=_openapi(),
+        state=State({"settings": settings}),
+        logging_config=None,
+    )
+    # Around everything, not as Litestar's middleware: that never sees an unknown path.
+    app.asgi_handler = RequestContext(app.asgi_handler)
+    return app
+
+
+def _api() -> Router:
+    api = Router(
+        "/",
+        route_handlers=[
+            *operations.API_ROUTES,
+            *account_routes.ROUTES,
+            *shop_routes.ROUTES,
+            *order_routes.ROUTES,
+            *quote_routes.ROUTES,
+            *notification_routes.ROUTES,
+        ],
+        guards=[guard],
+        dto=WireDTO,
+        return_dto=None,
+        dependencies={
+            "caller": Provide(provide_caller, sync_to_thread=False),
+            "call": Provide(provide_call),
+        }
+        | {name: _service(name) for name in SERVICES},
+    )
+    return Router(API, route_handlers=[api, *realtime_routes.ROUTES])
+
+
+def _service(name: str) -> Provide:
+    def provide(state: State) -> Any:
+        return getattr(state, name)
+
+    return Provide(provide, sync_to_thread=False)
+
+
+def _openapi() -> OpenAPIConfig:
+    return OpenAPIConfig(
+        title="Clutch matcher",
+        version="1",
+        description=DESCRIPTION,
+        path="/schema",
+        render_plugins=[operations.api_page()],
+        components=Components(
+            security_schemes={
+                "bearer": SecurityScheme(type="http", scheme="bearer", bearer_format="JWT"),
+            }
+        ),
+        security=[{"bearer": []}],
+        use_handler_docstrings=True,
+    )
+
+
+@asynccontextmanager
+async def _open_services(app: Litestar, core: Core) -> AsyncIterator[None]:
+    settings, transactions, state = core.settings, core.transactions, app.state
+    async with AsyncExitStack() as stack:
+        tokens, passwords = TokenSigner(settings), Passwords(settings.argon2_threads)
+        stack.callback(passwords.close)
+        identities = IdentityCache(core.pool, settings, tokens)
+        await identities.start()
+        submissions = await stack.enter_async_context(SubmissionQueue(core.pool, core.publisher, settings))
+        state.core = core
+        state.identities = identities
+        state.accounts = AccountService(transactions, settings, tokens, passwords, identities)
+        state.shops = ShopService(transactions, core.directory)
+        state.onboarding = OnboardingService(transactions, state.accounts)
+        state.uploads = UploadService(transactions)
+        state.orders = OrderService(
+            transactions, submissions, core.planner, core.directory, state.uploads, settings
+        )
+        state.changes = OrderChanges(transactions, settings)
+        state.quotes = QuoteService(
+            transactions,
+            settings,
+            shop_name=_quoting_shop(core.directory),
+            contact_of=find_contact,
+            read_order=lambda connection, order_id, _: read_order(connection, order_id),
+        )
+        state.notifications = NotificationService(transactions)
+        state.socket_requests = SocketRequests(state.quotes, state.changes)
+        hub = Hub(core.log, buffer_bytes=settings.log_buffer_bytes)
+        state.realtime = RealtimeService(
+            hub, SocketIdentities(identities), SocketSnapshots(core.pool), state.socket_requests, settings
+        )
+        core.directory.on_change(lambda shop: _close_sockets_of(shop, state.realtime))
+        await stack.enter_async_context(_following(identities, hub, state.realtime))
+        yield
+
+
+@asynccontextmanager
+async def _following(identities: IdentityCache, hub: Hub, realtime: RealtimeService) -> AsyncIterator[None]:
+    """Changed accounts reach open sockets: each is asked again who it speaks for."""
+    identities.on_change.append(realtime.recheck_user)
+    async with running(identities.run(), realtime.run()):
+        await hub.wait_ready(5.0)
+        yield
+        await realtime.shutdown()
+
+
+def _close_sockets_of(shop: ShopSummary, realtime: RealtimeService) -> None:
+    if shop.status != "active":
+        realtime.close_shop(shop.id)
+
+
+def _quoting_shop(directory: ShopDirectory) -> Callable[[Connection, UUID], Awaitable[str | None]]:
+    async def name_of(_: Connection, shop_id: UUID) -> str | None:
+        shop = directory.get(shop_id)
+        return shop.name if shop is not None and shop.status == "active" else None
+
+    return name_of

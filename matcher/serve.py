@@ -1,0 +1,97 @@
+"""`matcher serve`: uvicorn around the app, with a shutdown that sends sockets away first.
+
+uvicorn would close sockets with 1012 before the app's lifespan ends; clients are promised 4000.
+"""
+
+import os
+import sys
+import tempfile
+from typing import Any
+
+import click
+import uvicorn
+from litestar import Litestar
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from uvicorn.supervisors import Multiprocess
+
+from matcher.app import create_app
+from matcher.operations import MULTIPROCESS_VARIABLE
+from matcher.runtime import configure_logging, database_url
+from matcher.serialization import encode
+from matcher.settings import Settings
+
+
+def application() -> Litestar:
+    """The factory that uvicorn calls in each process."""
+    settings = Settings.from_env()
+    configure_logging(settings, f"api-{os.getpid()}")
+    return create_app(settings)
+
+
+class DrainingProtocol(WebSocketsSansIOProtocol):
+    """Leaves the goodbye to real time: open sockets are closed with 4000, running requests answered first."""
+
+    def shutdown(self) -> None:
+        """uvicorn stops: it waits for the sockets' tasks, which end as real time closes them."""
+        if self.handshake_complete and not self.close_sent:
+            app: Any = self.config.loaded_app
+            app.state.realtime.begin_shutdown()
+        else:
+            super().shutdown()
+
+
+@click.command()
+@click.option("--host", help="Address to listen on (MATCHER_HOST).")
+@click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on (MATCHER_PORT).")
+@click.option("--workers", type=click.IntRange(1, 64), help="API processes (MATCHER_WORKERS).")
+def serve(host: str | None, port: int | None, workers: int | None) -> None:
+    """Run the HTTP and WebSocket service until SIGTERM or Ctrl-C."""
+    given = {"MATCHER_HOST": host, "MATCHER_PORT": port, "MATCHER_WORKERS": workers}
+    os.environ |= {name: str(value) for name, value in given.items() if value is not None}
+    settings = Settings.from_env()
+    database_url(settings)  # start the embedded stack once, before the processes race for it
+    config = uvicorn.Config(
+        "matcher.serve:application",
+        factory=True,
+        host=settings.host,
+        port=settings.port,
+        workers=settings.workers,
+        loop="uvloop",
+        http="httptools",
+        ws=DrainingProtocol,
+        ws_max_size=64 * 1024,
+        # Frames are small and often sent to many: compressing each costs 200 KB a socket and time.
+        ws_per_message_deflate=False,
+        ws_ping_interval=settings.heartbeat_s,
+        ws_ping_timeout=settings.heartbeat_s,
+        timeout_graceful_shutdown=int(settings.drain_s),
+        lifespan="on",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        proxy_headers=False,
+        backlog=4096,
+    )
+    listener = config.bind_socket()
+    shown = f"http://{settings.host}:{listener.getsockname()[1]}"
+    click.echo(f"Listening on {shown} (API page {shown}/schema)", err=True)
+    if settings.workers == 1:
+        server = uvicorn.Server(config)
+        server.run(sockets=[listener])
+        sys.exit(0 if server.started else 1)
+    with tempfile.TemporaryDirectory(prefix="matcher-metrics-") as folder:
+        # Inherited by the processes: /metrics of any of them then tells the sum of all.
+        os.environ[MULTIPROCESS_VARIABLE] = folder
+        Multiprocess(config, sockets=[listener]).run()
+
+
+@click.command()
+def openapi() -> None:
+    """Print the OpenAPI 3.1 document."""
+    click.echo(openapi_document())
+
+
+def openapi_document(app: Litestar | None = None) -> bytes:
+    """The document as JSON."""
+    schema: dict[str, Any] = (app or create_app()).openapi_schema.to_schema()
+    return encode(schema)

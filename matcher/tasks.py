@@ -1,0 +1,61 @@
+"""The background work, as a table: what runs how often. The port to the queue that runs it.
+
+`worker.py` hands the table to arq, which is in maintenance: another queue that can run a coroutine on a
+schedule, once for all workers, replaces that one file. A task must be safe to run late, twice, or at
+the same time as itself.
+"""
+
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+
+import msgspec
+
+from matcher import metrics
+from matcher.core import RENDERERS, Core
+from matcher.db import load_queries
+from matcher.quotes.quote_service import QuoteService
+from matcher.quotes.sweeps import Sweeps
+from matcher.transactions import sweep
+
+SWEEP_BATCH = 500
+DELETE_OLD_KEYS = load_queries("matcher", "transactions.sql")["delete_old_keys"]
+
+Run = Callable[[], Awaitable[object]]
+
+
+class Task(msgspec.Struct, frozen=True):
+    """Something to do every so often. `every_s` divides a minute, or is a whole number of minutes."""
+
+    name: str
+    every_s: int
+    run: Run
+
+
+def periodic_tasks(core: Core, quotes: QuoteService) -> list[Task]:
+    """Everything that runs on a schedule."""
+    sweeps = Sweeps(core.transactions, core.planner, core.settings)
+
+    async def sweep_outbox() -> None:
+        swept = SWEEP_BATCH
+        while swept == SWEEP_BATCH:
+            swept = await sweep(
+                core.pool,
+                core.log.append,
+                RENDERERS,
+                older_than_s=core.settings.outbox_grace_s,
+                limit=SWEEP_BATCH,
+            )
+            metrics.OUTBOX_SWEPT.inc(swept)
+
+    async def delete_old_keys() -> None:
+        await core.pool.execute(DELETE_OLD_KEYS, timedelta(seconds=core.settings.idempotency_keep_s))
+
+    return [
+        Task("expire-orders", 1, sweeps.expire_orders),
+        Task("expire-quotes", 1, lambda: quotes.expire_quotes(SWEEP_BATCH)),
+        Task("widen-orders", 1, sweeps.widen_orders),
+        Task("sweep-outbox", 1, sweep_outbox),
+        Task("revoke-closed-shops", 10, sweeps.revoke_closed_shops),
+        Task("delete-old-drafts", 600, sweeps.delete_old_drafts),
+        Task("delete-old-keys", 600, delete_old_keys),
+    ]

@@ -20,7 +20,7 @@ from matcher.quotes.ports import Directory
 from matcher.settings import Settings
 
 INSERT_WAVE = load_queries("matcher.quotes", "submission.sql")["insert_wave"]
-RECORD_WAVE = load_queries("matcher.quotes")["record_wave"]
+SQL = load_queries("matcher.quotes")
 
 NO_SHOP_FOR_MAKE = "no_shop_for_make"
 NO_SHOP_IN_RANGE = "no_shop_in_range"
@@ -69,15 +69,19 @@ class WavePlanner:
             self._settings.wave_shops,
             order.now,
         )
+        now_priority = priority(order.urgency, order.parts_count, order.expires_at, order.now)
+        if now_priority != order.priority:
+            # Shops asked before show the priority too: their views must not change without a version.
+            await connection.execute(SQL["touch_open_dispatches"], order.id, order.next_version)
         await connection.execute(
-            RECORD_WAVE,
+            SQL["record_wave"],
             order.id,
             wave,
             self.next_wave_at(wave, bool(asked), order.now),
             len(asked),
             max((row["distance_m"] for row in asked), default=None),
             self.empty_reason(make),
-            priority(order.urgency, order.parts_count, order.expires_at, order.now),
+            now_priority,
             order.next_version,
             order.now,
         )

@@ -163,6 +163,7 @@ async def _open_services(app: Litestar, core: Core) -> AsyncIterator[None]:
             settings,
             shop_name=_quoting_shop(core.directory),
             contact_of=find_contact,
+            uploads=state.uploads,
             read_order=lambda connection, order_id, _: read_order(connection, order_id),
         )
         state.notifications = NotificationService(transactions)

@@ -13,7 +13,7 @@ import msgspec
 from matcher import metrics
 from matcher.core import RENDERERS, Core
 from matcher.db import load_queries
-from matcher.quotes.quote_service import QuoteService
+from matcher.quotes.settling import expire_quotes
 from matcher.quotes.sweeps import Sweeps
 from matcher.transactions import sweep
 
@@ -31,7 +31,7 @@ class Task(msgspec.Struct, frozen=True):
     run: Run
 
 
-def periodic_tasks(core: Core, quotes: QuoteService) -> list[Task]:
+def periodic_tasks(core: Core) -> list[Task]:
     """Everything that runs on a schedule."""
     sweeps = Sweeps(core.transactions, core.planner, core.settings)
 
@@ -52,7 +52,7 @@ def periodic_tasks(core: Core, quotes: QuoteService) -> list[Task]:
 
     return [
         Task("expire-orders", 1, sweeps.expire_orders),
-        Task("expire-quotes", 1, lambda: quotes.expire_quotes(SWEEP_BATCH)),
+        Task("expire-quotes", 1, lambda: expire_quotes(core.transactions, SWEEP_BATCH)),
         Task("widen-orders", 1, sweeps.widen_orders),
         Task("sweep-outbox", 1, sweep_outbox),
         Task("revoke-closed-shops", 10, sweeps.revoke_closed_shops),

@@ -17,10 +17,7 @@ from arq.worker import Worker
 from prometheus_client import start_http_server
 
 from matcher import metrics
-from matcher.accounts.repository import find_contact
 from matcher.core import Core, open_core
-from matcher.quotes.order_service import read_order
-from matcher.quotes.quote_service import QuoteService
 from matcher.redis import REDIS_ERRORS
 from matcher.runtime import configure_logging
 from matcher.settings import Settings
@@ -47,7 +44,7 @@ async def run_worker(settings: Settings, stopping: asyncio.Event | None = None) 
     """Work until `stopping` is set or the process is told to end; running jobs finish."""
     stopping = stopping or _stop_on_signals()
     async with open_core(settings) as core:
-        tasks = periodic_tasks(core, _quotes(core))
+        tasks = periodic_tasks(core)
         log.info("worker_started", tasks=[task.name for task in tasks])
         while not stopping.is_set():
             await _run_until_redis_fails(core, tasks, stopping)
@@ -117,19 +114,6 @@ def _measured(task: Task) -> Any:
                     metrics.JOBS.labels(task.name, "done").inc()
 
     return run
-
-
-def _quotes(core: Core) -> QuoteService:
-    async def no_shop(*_: object) -> None:
-        return None
-
-    return QuoteService(
-        core.transactions,
-        core.settings,
-        shop_name=no_shop,
-        contact_of=find_contact,
-        read_order=lambda connection, order_id, _: read_order(connection, order_id),
-    )
 
 
 def _stop_on_signals() -> asyncio.Event:

@@ -45,11 +45,6 @@ WHERE order_id = $1 AND status = 'active'
 -- name: count_active_quotes
 SELECT count(*) FROM quotes WHERE order_id = $1 AND status = 'active'
 
--- name: count_live_quotes
-SELECT count(*)
-FROM quotes
-WHERE order_id = $1 AND status = 'active' AND (valid_until IS NULL OR valid_until > $2)
-
 -- Answering implies having seen; the first answer is the one that the reply time counts.
 -- name: mark_quoted
 UPDATE dispatches
@@ -86,13 +81,6 @@ SET version = $2, status = $3,
     view_version = CASE WHEN status = $3 THEN view_version ELSE $2 END,
     updated_at = CASE WHEN status = $3 THEN updated_at ELSE $4 END
 WHERE id = $1
-
--- name: hurry_next_wave
-UPDATE orders
-SET next_wave_at = $2
-WHERE id = $1
-  AND next_wave_at > $2
-  AND NOT EXISTS (SELECT FROM dispatches WHERE order_id = $1 AND status IN ('pending', 'seen', 'quoted'))
 
 -- name: accept_order
 UPDATE orders

@@ -18,6 +18,7 @@ from matcher.quotes.quote_schemas import QuoteUpdate
 from matcher.serialization import encode
 
 SQL = load_queries("matcher.quotes", "quote_queries.sql")
+WIDEN_IF_UNANSWERED = load_queries("matcher.quotes")["widen_if_unanswered"]
 
 
 async def find_dispatch(connection: Connection, shop_id: UUID, order_id: UUID) -> Row | None:
@@ -103,12 +104,6 @@ async def expire_quotes(connection: Connection, order: LockedOrder) -> list[UUID
     return [row["shop_id"] for row in rows]
 
 
-async def live_quotes(connection: Connection, order_id: UUID, now: datetime) -> int:
-    """How many quotes of an order could be accepted at `now`."""
-    count: int = await connection.fetchval(SQL["count_live_quotes"], order_id, now)
-    return count
-
-
 async def active_quotes(connection: Connection, order_id: UUID) -> int:
     """How many quotes of an order are stored as active, be their validity over or not."""
     count: int = await connection.fetchval(SQL["count_active_quotes"], order_id)
@@ -143,7 +138,7 @@ async def mark_seen(connection: Connection, shop_id: UUID, order: LockedOrder) -
 
 async def hurry_next_wave(connection: Connection, order: LockedOrder) -> None:
     """Ask further shops at once if nobody who was asked can answer any more."""
-    await connection.execute(SQL["hurry_next_wave"], order.id, order.now)
+    await connection.execute(WIDEN_IF_UNANSWERED, order.id, order.now)
 
 
 async def touch_order(connection: Connection, order: LockedOrder, status: str) -> None:

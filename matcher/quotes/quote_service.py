@@ -1,12 +1,10 @@
 """Quotes: a shop answers an order, changes its answer or takes it back; the customer accepts one.
 
-Every change runs in one transaction under its order's lock and raises the order's version. For an open
-order one rule always holds: it is `quoted` exactly while a quote of it is stored as active.
+Every change runs in one transaction under its order's lock and raises the order's version.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from datetime import timedelta
-from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -21,12 +19,14 @@ from matcher.ids import uuid7
 from matcher.paging import Page, decode_cursor, page_of
 from matcher.quotes import quote_repository, views
 from matcher.quotes.acceptance import QuoteState, ensure_acceptable, ensure_live, ensure_open
-from matcher.quotes.errors import AlreadyAccepted, CurrencyMismatch, QuoteExists
+from matcher.quotes.errors import AlreadyAccepted, CurrencyMismatch, QuoteExists, UnknownUpload
 from matcher.quotes.events import TOPIC
-from matcher.quotes.lifecycle import OPEN, WON, DispatchStatus, QuoteStatus, open_status
+from matcher.quotes.lifecycle import OPEN, WON, DispatchStatus, QuoteStatus
 from matcher.quotes.locking import LockedOrder, lock_order
+from matcher.quotes.ports import Uploads
 from matcher.quotes.pricing import Terms, price, read_terms
 from matcher.quotes.quote_schemas import AcceptQuote, DeclineRequest, QuoteCreate, QuoteUpdate, SeenRequest
+from matcher.quotes.settling import expire_due, touch
 from matcher.settings import Settings
 from matcher.transactions import IdempotentCall, Reply, Transaction, Transactions
 
@@ -50,11 +50,13 @@ class QuoteService:
         *,
         shop_name: ShopName,
         contact_of: ContactOf,
+        uploads: Uploads,
         read_order: ReadOrder,
     ) -> None:
         self._transactions = transactions
         self._shop_name = shop_name
         self._contact_of = contact_of
+        self._uploads = uploads
         self._read_order = read_order
         self._open_max = timedelta(seconds=settings.order_open_max_s)
         self._inbox_reach = timedelta(seconds=settings.draft_keep_s) + self._open_max + INBOX_SLACK
@@ -62,6 +64,7 @@ class QuoteService:
     async def provide(self, caller: Caller, data: QuoteCreate, call: IdempotentCall | None) -> Reply:
         """201 with the quote of the caller's shop. NotFound unless the order was dispatched to it."""
         shop_id, terms = _shop_of(caller), read_terms(data)
+        foreign = await self._foreign_photos(caller, data)
 
         async def work(tx: Transaction) -> dict[str, Any]:
             order, _ = await self._lock_dispatched(tx.connection, shop_id, data.order_id)
@@ -69,16 +72,17 @@ class QuoteService:
             if shop_name is None:
                 raise Forbidden("Your shop may not quote at the moment.")
             self._check_terms(data, order)
+            _refuse_photos(data, foreign)
             asked = await quote_repository.asked_quantities(tx.connection, order.id)
             pricing = price(terms, asked, {}, uuid7)
-            await self._expire_due(tx.connection, order)
+            await expire_due(tx.connection, order)
             quote = await quote_repository.insert_quote(
                 tx.connection, uuid7(), order, (shop_id, shop_name), data, pricing, caller.user_id
             )
             if quote is None:
                 raise QuoteExists
             await quote_repository.mark_quoted(tx.connection, shop_id, order)
-            await self._touch(tx, order)
+            await touch(tx, order)
             return views.quote_view(quote)
 
         return _counted(await self._transactions.run(work, status=201, call=call), "provided")
@@ -88,12 +92,16 @@ class QuoteService:
     ) -> Reply:
         """The quote with its terms replaced; VersionConflict when `if_match` is not its version."""
         shop_id, terms = _shop_of(caller), read_terms(data)
+        foreign = await self._foreign_photos(caller, data)
 
         async def work(tx: Transaction) -> dict[str, Any]:
             order, quote = await self._lock_own_quote(tx.connection, shop_id, quote_id, if_match)
             self._check_terms(data, order)
+            # A colleague's photo stays; only new ones must be the caller's.
+            kept = {UUID(photo) for line in quote["lines"] for photo in line["photoIds"]}
+            _refuse_photos(data, foreign - kept)
             quote = await self._replace_terms(tx.connection, order, quote, data, terms)
-            await self._touch(tx, order)
+            await touch(tx, order)
             return views.quote_view(quote)
 
         return _counted(await self._transactions.run(work), "updated")
@@ -106,7 +114,7 @@ class QuoteService:
             order, quote = await self._lock_own_quote(tx.connection, shop_id, quote_id, if_match)
             quote = await quote_repository.withdraw_quote(tx.connection, quote["id"], order)
             await quote_repository.unmark_quoted(tx.connection, [shop_id], order)
-            await self._touch(tx, order)
+            await touch(tx, order)
             return views.quote_view(quote)
 
         return _counted(await self._transactions.run(work), "withdrawn")
@@ -119,12 +127,12 @@ class QuoteService:
             order, dispatch = await self._lock_dispatched(tx.connection, shop_id, data.order_id)
             if dispatch["status"] == DispatchStatus.DECLINED:
                 return await quote_repository.dispatch_view(tx.connection, dispatch)
-            expired = await self._expire_due(tx.connection, order)
+            expired = await expire_due(tx.connection, order)
             if dispatch["status"] == DispatchStatus.QUOTED and shop_id not in expired:
                 raise QuoteExists
             dispatch = await quote_repository.mark_declined(tx.connection, shop_id, order, data.reason)
             await quote_repository.hurry_next_wave(tx.connection, order)
-            await self._touch(tx, order)
+            await touch(tx, order)
             return await quote_repository.dispatch_view(tx.connection, dispatch)
 
         return _counted(await self._transactions.run(work, call=call), "declined")
@@ -140,7 +148,7 @@ class QuoteService:
                 raise NotFound
             if dispatch["status"] == DispatchStatus.PENDING and order.status in OPEN:
                 dispatch = await quote_repository.mark_seen(tx.connection, shop_id, order)
-                await self._touch(tx, order)
+                await touch(tx, order)
             return await quote_repository.dispatch_view(tx.connection, dispatch)
 
         return await self._transactions.run(work)
@@ -198,24 +206,6 @@ class QuoteService:
             metrics.ORDERS.labels("accepted").inc()
         return reply
 
-    async def expire_quotes(self, limit: int) -> int:
-        """Close quotes whose validity is over, of up to `limit` orders; how many orders. For the worker."""
-        order_ids = await quote_repository.orders_with_due_quotes(self._transactions.pool, limit)
-        for order_id in order_ids:
-            await self._transactions.run(partial(self._expire_of, order_id=order_id))
-        return len(order_ids)
-
-    async def _expire_of(self, tx: Transaction, order_id: UUID) -> None:
-        order = await lock_order(tx.connection, order_id)
-        if order is not None and await self._expire_due(tx.connection, order):
-            await self._touch(tx, order)
-
-    async def _expire_due(self, connection: Connection, order: LockedOrder) -> list[UUID]:
-        """Close the order's due quotes; their shops, which may quote again."""
-        if shop_ids := await quote_repository.expire_quotes(connection, order):
-            await quote_repository.unmark_quoted(connection, shop_ids, order)
-        return shop_ids
-
     async def _lock_dispatched(
         self, connection: Connection, shop_id: UUID, order_id: UUID
     ) -> tuple[LockedOrder, Row]:
@@ -253,6 +243,11 @@ class QuoteService:
         pricing = price(terms, asked, kept, uuid7)
         return await quote_repository.update_quote(connection, quote["id"], order, data, pricing)
 
+    async def _foreign_photos(self, caller: Caller, data: QuoteUpdate) -> frozenset[UUID]:
+        """Photos that are not the caller's uploads. Before the transaction: it takes a connection of its own."""
+        photos = {photo for line in data.lines for photo in line.photo_ids}
+        return await self._uploads.find_foreign(caller.user_id, photos) if photos else frozenset()
+
     def _check_terms(self, data: QuoteUpdate, order: LockedOrder) -> None:
         if data.currency != order.currency:
             raise CurrencyMismatch(f"Quote in the order's currency, {order.currency}.")
@@ -263,19 +258,23 @@ class QuoteService:
             message = "must lie in the future, and not after the order's last possible moment"
             raise InvalidRequest(errors=[FieldError("/validUntil", message)])
 
-    async def _touch(self, tx: Transaction, order: LockedOrder) -> None:
-        """Raise the order's version, keep its status true to its quotes, and announce the change."""
-        status = order.status
-        if status in OPEN:
-            status = open_status(await quote_repository.active_quotes(tx.connection, order.id))
-        await quote_repository.touch_order(tx.connection, order, status)
-        tx.changed(TOPIC, order.id, order.next_version)
-
 
 def _shop_of(caller: Caller) -> UUID:
     if caller.shop_id is None:
         raise Forbidden("Only a shop's staff may do this.")
     return caller.shop_id
+
+
+def _refuse_photos(data: QuoteUpdate, foreign: Collection[UUID]) -> None:
+    if foreign:
+        raise UnknownUpload(
+            errors=[
+                FieldError(f"/lines/{n}/photoIds/{m}", "not among your uploads")
+                for n, line in enumerate(data.lines)
+                for m, photo in enumerate(line.photo_ids)
+                if photo in foreign
+            ]
+        )
 
 
 def _counted(reply: Reply, event: str) -> Reply:

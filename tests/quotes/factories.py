@@ -1,6 +1,6 @@
 """Orders in the database with defaults, a clock that tests turn, and a quote service on top of them."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -14,7 +14,7 @@ from matcher.events import Event
 from matcher.ids import uuid7
 from matcher.quotes import events, quote_repository, views
 from matcher.quotes.locking import lock_order
-from matcher.quotes.quote_schemas import QuoteCreate, QuoteLine, QuoteUpdate
+from matcher.quotes.quote_schemas import AcceptQuote, QuoteCreate, QuoteLine, QuoteUpdate
 from matcher.quotes.quote_service import QuoteService
 from matcher.settings import Settings
 from matcher.transactions import Publisher, Reply, Transactions
@@ -22,6 +22,7 @@ from matcher.transactions import Publisher, Reply, Transactions
 START = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
 SUSPENDED_SHOP = UUID(int=0xDEAD)
+FOREIGN_PHOTO = UUID(int=0xF0)
 CONTACT = {"name": "Customer of the test", "phone": "+20 100 000 0000"}
 
 
@@ -50,6 +51,7 @@ class Quoting(msgspec.Struct, frozen=True):
     """A quote service and what left it."""
 
     service: QuoteService
+    transactions: Transactions
     publisher: Publisher
     published: list[Event]
 
@@ -74,9 +76,17 @@ def make_quoting(pool: Pool, settings: Settings | None = None) -> Quoting:
         settings or Settings(),
         shop_name=shop_name,
         contact_of=contact_of,
+        uploads=Uploads(),
         read_order=read_order,
     )
-    return Quoting(service, publisher, published)
+    return Quoting(service, transactions, publisher, published)
+
+
+class Uploads:
+    """Everybody owns every upload but one."""
+
+    async def find_foreign(self, owner_id: UUID, upload_ids: Collection[UUID]) -> frozenset[UUID]:
+        return frozenset({FOREIGN_PHOTO} & set(upload_ids))
 
 
 async def shop_name(_: Connection, shop_id: UUID) -> str | None:
@@ -210,6 +220,36 @@ def quote_of(order: Order, **changes: Any) -> QuoteCreate:
 def body(reply: Reply) -> Any:
     """A reply's JSON."""
     return orjson.loads(reply.body)
+
+
+async def provide(quoting: Quoting, order: Order, shop: int = 0, **changes: Any) -> dict[str, Any]:
+    """A quote of the order's n-th shop, as it was answered."""
+    reply = await quoting.service.provide(order.shops[shop], quote_of(order, **changes), None)
+    quote: dict[str, Any] = body(reply)
+    return quote
+
+
+def taking(quote: dict[str, Any]) -> AcceptQuote:
+    return AcceptQuote(quote_id=UUID(quote["id"]), quote_version=quote["version"])
+
+
+async def accept(quoting: Quoting, order: Order, quote: dict[str, Any]) -> dict[str, Any]:
+    view: dict[str, Any] = body(await quoting.service.accept(order.customer, order.id, taking(quote), None))
+    return view
+
+
+async def order_row(pool: Pool, order: Order) -> Any:
+    return await pool.fetchrow("SELECT * FROM orders WHERE id = $1", order.id)
+
+
+async def dispatch_row(pool: Pool, order: Order, shop: int = 0) -> Any:
+    return await pool.fetchrow(
+        "SELECT * FROM dispatches WHERE order_id = $1 AND shop_id = $2", order.id, order.shops[shop].shop_id
+    )
+
+
+def names(events: list[tuple[str, set[str]]]) -> list[str]:
+    return sorted(name for name, _ in events)
 
 
 async def check_invariants(pool: Pool, order_id: UUID) -> None:

@@ -22,6 +22,7 @@ from hypothesis.stateful import (
 from matcher.db import Pool, create_pool
 from matcher.errors import MatcherError
 from matcher.quotes.quote_schemas import AcceptQuote, DeclineRequest, SeenRequest
+from matcher.quotes.settling import expire_quotes
 from tests.quotes.factories import (
     START,
     Clock,
@@ -228,7 +229,7 @@ class Quoted(RuleBasedStateMachine):
 
     @rule()
     def sweep(self) -> None:
-        self.run(self.quoting.service.expire_quotes(10))
+        self.run(expire_quotes(self.quoting.transactions, 10))
         if self.expire_due():
             self.changed()
 

@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any
 from uuid import UUID
 
 import pytest
@@ -11,58 +10,34 @@ from matcher.accounts.access import Caller
 from matcher.db import Pool
 from matcher.errors import Forbidden, InvalidRequest, MatcherError, NotFound, VersionConflict
 from matcher.ids import uuid7
-from matcher.quotes import errors, quote_repository
+from matcher.quotes import errors
 from matcher.quotes.lifecycle import QuoteStatus
 from matcher.quotes.quote_schemas import AcceptQuote, DeclineRequest, QuoteLine, SeenRequest
 from matcher.settings import Settings
 from matcher.transactions import IdempotentCall
 from tests.quotes.factories import (
     CONTACT,
+    FOREIGN_PHOTO,
     MICROSECOND,
     START,
     SUSPENDED_SHOP,
     Clock,
-    Order,
     Quoting,
+    accept,
     body,
     check_invariants,
     close_order,
+    dispatch_row,
     insert_order,
     make_quoting,
+    names,
+    order_row,
+    provide,
     quote_of,
     shop_caller,
+    taking,
     terms,
 )
-
-
-async def provide(quoting: Quoting, order: Order, shop: int = 0, **changes: Any) -> dict[str, Any]:
-    reply = await quoting.service.provide(order.shops[shop], quote_of(order, **changes), None)
-    quote: dict[str, Any] = body(reply)
-    return quote
-
-
-def taking(quote: dict[str, Any]) -> AcceptQuote:
-    return AcceptQuote(quote_id=UUID(quote["id"]), quote_version=quote["version"])
-
-
-async def accept(quoting: Quoting, order: Order, quote: dict[str, Any]) -> dict[str, Any]:
-    view: dict[str, Any] = body(await quoting.service.accept(order.customer, order.id, taking(quote), None))
-    return view
-
-
-async def order_row(pool: Pool, order: Order) -> Any:
-    return await pool.fetchrow("SELECT * FROM orders WHERE id = $1", order.id)
-
-
-async def dispatch_row(pool: Pool, order: Order, shop: int = 0) -> Any:
-    return await pool.fetchrow(
-        "SELECT * FROM dispatches WHERE order_id = $1 AND shop_id = $2", order.id, order.shops[shop].shop_id
-    )
-
-
-def names(events: list[tuple[str, set[str]]]) -> list[str]:
-    return sorted(name for name, _ in events)
-
 
 # --- provide
 
@@ -266,6 +241,32 @@ async def test_repeated_provide_is_replayed_and_writes_once(clocked_pool: Pool, 
     assert (first.replayed, again.replayed) == (False, True)
     assert (again.status, again.body) == (first.status, first.body)
     assert await clocked_pool.fetchval("SELECT count(*) FROM quotes") == 1
+
+
+async def test_photos_must_be_the_caller_s_or_of_the_quote_already(
+    clocked_pool: Pool, quoting: Quoting
+) -> None:
+    order, own = await insert_order(clocked_pool, quantities=(1,)), uuid7()
+    lines = [
+        QuoteLine(
+            line_id=order.lines[0],
+            available=True,
+            unit_price="1.00",
+            quantity=1,
+            photo_ids=(own, FOREIGN_PHOTO),
+        )
+    ]
+    with pytest.raises(errors.UnknownUpload) as refusal:
+        await provide(quoting, order, lines=lines)
+    assert [e.pointer for e in refusal.value.errors] == ["/lines/0/photoIds/1"]
+    quote = await provide(quoting, order)
+    with pytest.raises(errors.UnknownUpload):
+        await quoting.service.update(order.shops[0], UUID(quote["id"]), terms(order, lines=lines))
+    await clocked_pool.execute(
+        "UPDATE quotes SET lines = jsonb_set(lines, '{0,photoIds}', $1)", [str(FOREIGN_PHOTO)]
+    )
+    edited = await quoting.service.update(order.shops[0], UUID(quote["id"]), terms(order, lines=lines))
+    assert body(edited)["lines"][0]["photoIds"] == [str(own), str(FOREIGN_PHOTO)]
 
 
 # --- update
@@ -550,51 +551,6 @@ async def test_refused_accept_with_its_key_is_replayed_as_refused(
         await quoting.service.accept(order.customer, order.id, stale, call)
     again = await quoting.service.accept(order.customer, order.id, stale, call)
     assert (again.status, again.replayed, body(again)["code"]) == (409, True, "quote_changed")
-
-
-# --- expiry
-
-
-async def test_quotes_run_out_at_their_microsecond(
-    clocked_pool: Pool, quoting: Quoting, clock: Clock
-) -> None:
-    order, until = await insert_order(clocked_pool), START + timedelta(minutes=5)
-    short = await provide(quoting, order, 0, valid_until=until)
-    await provide(quoting, order, 1)
-    await quoting.events()
-    clock.now = until - MICROSECOND
-    assert await quoting.service.expire_quotes(100) == 0
-    clock.now = until
-    assert await quoting.service.expire_quotes(100) == 1
-    assert names(await quoting.events()) == ["dispatch-updated", "quote-expired"]
-    assert await quoting.service.expire_quotes(100) == 0
-    with pytest.raises(errors.QuoteExpired):
-        await accept(quoting, order, short)
-    assert (await order_row(clocked_pool, order))["status"] == "quoted"
-    await check_invariants(clocked_pool, order.id)
-
-
-async def test_order_is_submitted_again_when_its_last_quote_ran_out(
-    clocked_pool: Pool, quoting: Quoting, clock: Clock
-) -> None:
-    until = START + timedelta(minutes=5)
-    orders = [await insert_order(clocked_pool) for _ in range(3)]
-    for order in orders:
-        await provide(quoting, order, valid_until=until)
-    clock.now = until
-    assert [await quoting.service.expire_quotes(2) for _ in range(3)] == [2, 1, 0]
-    for order in orders:
-        assert (await order_row(clocked_pool, order))["status"] == "submitted"
-        await check_invariants(clocked_pool, order.id)
-
-
-async def test_live_quotes_are_counted_by_the_clock(clocked_pool: Pool, quoting: Quoting) -> None:
-    order, until = await insert_order(clocked_pool), START + timedelta(minutes=5)
-    await provide(quoting, order, 0, valid_until=until)
-    await provide(quoting, order, 1)
-    async with clocked_pool.acquire() as connection:
-        for now, live in ((until - MICROSECOND, 2), (until, 1)):
-            assert await quote_repository.live_quotes(connection, order.id, now) == live
 
 
 # --- inbox and list

@@ -4,6 +4,7 @@ import math
 import random
 from uuid import UUID
 
+import h3
 import numpy as np
 import pytest
 from hypothesis import given
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from matcher.geo import cells, cold
 from matcher.geo.cold import FINE, SiteTable, certain_drop, gate_of, resolution_for
 from matcher.geo.distance import Vector, distance_m, distance_mm, half_vector
+from matcher.geo.index import SiteIndex
 from matcher.geo.service_area import RadiusArea
 from matcher.geo.site import Roster, Site
 from matcher.geo.types import EARTH_RADIUS_M, Place
@@ -21,7 +23,7 @@ PLACES = st.builds(Place, st.floats(-90, 90), st.floats(-180, 180))
 
 
 def _put(table: SiteTable, number: int, place: Place, radius_m: float = 200_000) -> int:
-    site = Site(UUID(int=number), place, frozenset(), RadiusArea(radius_m))
+    site = _site(number, place, radius_m)
     slot = table.roster.add(site)
     table.add(cells.cell_of(place, FINE), half_vector(place), radius_m + 0.001, slot)
     return slot
@@ -38,6 +40,74 @@ def test_gate_is_passed_by_every_distance_within_reach(a: Place, b: Place) -> No
 @pytest.mark.parametrize("reach_m", [HALF_TURN_M, math.inf])
 def test_reach_to_the_antipode_is_no_bound(reach_m: float) -> None:
     assert gate_of(reach_m) == cold.UNBOUNDED
+
+
+def _just_outside(rng: random.Random, resolution: int) -> tuple[Place, Place, Place]:
+    """A place at a corner of its cell, the corner opposite, and a place outside the ring but nearer than that."""
+    while True:
+        latitude, longitude = rng.uniform(-70, 70), rng.uniform(-170, 170)
+        cell = h3.latlng_to_cell(latitude, longitude, resolution)
+        centre, corners = Place(*h3.cell_to_latlng(cell)), h3.cell_to_boundary(cell)
+        place, opposite = (_between(centre, corners[n], 0.95) for n in (0, 3))
+        angle = rng.uniform(0, math.tau)
+        away = math.degrees(cells.EDGE_M[resolution] / EARTH_RADIUS_M) * rng.uniform(0.7, 1.09)
+        outside = Place(
+            latitude=place.latitude + away * math.cos(angle),
+            longitude=place.longitude + away * math.sin(angle) / math.cos(math.radians(place.latitude)),
+        )
+        ring = [cells.descendant_range(cell, FINE) for cell in cells.disk(place, resolution)]
+        if not any(low <= cells.cell_of(outside, FINE) <= high for low, high in ring):
+            return place, opposite, outside
+
+
+def _between(a: Place, b: tuple[float, float], part: float) -> Place:
+    return Place(
+        latitude=a.latitude + (b[0] - a.latitude) * part, longitude=a.longitude + (b[1] - a.longitude) * part
+    )
+
+
+def _site(number: int, place: Place, radius_m: float = 200_000) -> Site:
+    return Site(UUID(int=number), place, frozenset({"make"}), RadiusArea(radius_m))
+
+
+def test_nearer_site_outside_the_ring_is_not_missed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cold, "_SCAN_MAX", 0)
+    rng = random.Random(2)
+    for _ in range(50):
+        place, opposite, outside = _just_outside(rng, rng.randrange(3, 8))
+        # So many at the opposite corner that the search begins with this ring and finds enough there.
+        index = SiteIndex.build([_site(1, outside), *(_site(100 + n, opposite) for n in range(40))])
+        assert index.nearest("make", place, 10, now_s=0.0)[0].id.int == 1
+
+
+def test_site_of_long_reach_outside_the_ring_is_found_cold_and_hot(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cold, "_SCAN_MAX", 0)
+    rng = random.Random(3)
+    for _ in range(20):
+        # At resolution 2 the ring is sure to reach 113 km, and the site outside it is less than 200 km away.
+        place, opposite, outside = _just_outside(rng, 2)
+        index = SiteIndex.build([_site(1, outside), *(_site(100 + n, opposite, 1.0) for n in range(40))])
+        for _ in range(4):
+            assert [hit.id.int for hit in index.nearest("make", place, 10, now_s=0.0)] == [1]
+        assert index.stats().hot_hits == 2
+
+
+@pytest.mark.parametrize("away_m", [0.5, 100.0, 150_000.0])
+def test_sites_at_one_distance_are_ordered_by_id_though_cosines_are_not(away_m: float) -> None:
+    table, rng = SiteTable(Roster()), random.Random(4)
+    centre, angle = Place(latitude=0.0, longitude=0.0), away_m / EARTH_RADIUS_M
+    places = {}
+    for _ in range(300):
+        bearing = rng.uniform(0, math.tau)
+        latitude = math.asin(math.sin(angle) * math.cos(bearing))
+        longitude = math.atan2(math.sin(bearing) * math.sin(angle), math.cos(angle))
+        place = Place(latitude=math.degrees(latitude), longitude=math.degrees(longitude))
+        slot = _put(table, rng.getrandbits(100), place)
+        places[slot] = place
+    expected = sorted(
+        (distance_mm(place, centre), table.roster.orders[slot]) for slot, place in places.items()
+    )
+    assert [found[:2] for found in table.nearest(centre, 10, 0.0, ())] == expected[:10]
 
 
 @given(st.floats(0, HALF_TURN_M - 1))

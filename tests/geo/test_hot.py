@@ -132,6 +132,21 @@ def test_site_that_cannot_reach_the_region_keeps_an_entry_that_holds_everybody()
     assert index.stats().hot_hits == 2
 
 
+def test_change_is_seen_by_entries_of_the_older_generation() -> None:
+    index = _warmed(_spread(50))
+    cells_of_tag = index._tags[TAG].hot  # whose generations cannot be seen from outside
+    cells_of_tag.age()
+    index.upsert(_site(100, NEARBY))
+    assert [_ask(index) for _ in range(4)] == [[100, 0, 1]] * 4
+
+
+def test_entry_of_the_older_generation_is_taken_up_again() -> None:
+    index = _warmed(_spread(50))
+    index._tags[TAG].hot.age()
+    assert [_ask(index) for _ in range(2)] == [[0, 1, 2]] * 2
+    assert index.stats().hot_hits == 2
+
+
 def test_ties_are_broken_by_id_also_when_hot() -> None:
     place = Place(latitude=30.05, longitude=31.24)
     index = SiteIndex.build([_site(number, place) for number in (5, 3, 2**127, 9, 2**64)])

@@ -27,7 +27,8 @@ from matcher.quotes.lifecycle import OrderStatus, priority
 from matcher.quotes.locking import LockedOrder, lock_order
 from matcher.quotes.order_schemas import DeliveryLocation, OrderCreate, OrderUpdate, PartRequest, Vehicle
 from matcher.quotes.ports import Directory, Uploads
-from matcher.quotes.submission import NewOrder, SubmissionQueue
+from matcher.quotes.submission import SubmissionQueue
+from matcher.quotes.submission_rows import NewOrder
 from matcher.quotes.waves import WavePlanner
 from matcher.settings import Settings
 from matcher.transactions import IdempotentCall, Reply, Transaction, Transactions

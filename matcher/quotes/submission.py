@@ -8,7 +8,6 @@ that publication follows.
 import asyncio
 import contextlib
 from collections.abc import Sequence
-from datetime import datetime, timedelta
 from typing import Any, Self
 from uuid import UUID
 
@@ -19,12 +18,8 @@ import structlog
 from matcher import metrics
 from matcher.db import CONNECTION_ERRORS, Connection, DatabaseUnavailable, Pool, load_queries
 from matcher.errors import MatcherError, Overloaded
-from matcher.events import Event
 from matcher.ids import uuid7
-from matcher.quotes import events, views
-from matcher.quotes.errors import TooManyOpenOrders
-from matcher.quotes.matching import RankedShop
-from matcher.serialization import encode
+from matcher.quotes.submission_rows import NewOrder, Outcome, arguments, created, outcomes
 from matcher.settings import Settings
 from matcher.transactions import (
     IdempotencyInFlight,
@@ -41,29 +36,8 @@ SQL = load_queries("matcher.quotes", "submission.sql")
 BATCH_LOCK_WAIT_S = 0.2
 RECONNECT_ATTEMPTS = 6
 RECONNECT_FIRST_WAIT_S = 0.05
-UNLIMITED_ORDERS = 2**31 - 1
 
 log = structlog.get_logger()
-
-
-class NewOrder(msgspec.Struct, frozen=True):
-    """A valid order on its way to the database, with the shops to ask (nearest first, some to spare)."""
-
-    id: UUID
-    user_id: UUID
-    urgency: str
-    priority: str
-    payment_method: str
-    currency: str
-    make: str
-    latitude: float
-    longitude: float
-    vehicle: dict[str, Any]
-    delivery_location: dict[str, Any]
-    parts: list[dict[str, Any]]
-    candidates: list[RankedShop]
-    empty_reason: str  # why nobody was asked, should nobody be
-    call: IdempotentCall | None
 
 
 class _Pending(msgspec.Struct, eq=False):
@@ -202,7 +176,7 @@ class SubmissionQueue:
         written = {row["id"]: row for row in rows}
         for pending in batch:
             if (row := written.get(pending.order.id)) and not pending.reply.done():
-                pending.reply.set_result(_created(row))
+                pending.reply.set_result(created(row))
         return [pending for pending in batch if not pending.reply.done()]
 
     async def _write_once(self, batch: Sequence[_Pending]) -> None:
@@ -210,29 +184,27 @@ class SubmissionQueue:
         outbox_id = uuid7()
         async with self._pool.acquire() as connection:
             if keyed:
-                outcomes = await self._write_keyed(connection, batch, outbox_id)
+                found = await self._write_keyed(connection, batch, outbox_id)
             else:
-                rows = await connection.fetch(SQL["submit_batch"], *self._arguments(batch, outbox_id))
-                outcomes = _outcomes(batch, rows)
-            repeated = [pending for pending in keyed if pending.order.id not in outcomes]
+                found = await self._insert(connection, batch, outbox_id)
+            repeated = [pending for pending in keyed if pending.order.id not in found]
             kept = await _kept_outcomes(connection, repeated) if repeated else {}
-        changes = [event for outcome in outcomes.values() for event in outcome.events]
+        changes = [event for outcome in found.values() for event in outcome.events]
         if changes:
             self._publisher.publish_soon([outbox_id], changes)
-        _answer(batch, outcomes, kept)
+        _answer(batch, found, kept)
 
     async def _write_keyed(
         self, connection: Connection, batch: Sequence[_Pending], outbox_id: UUID
-    ) -> dict[UUID, "_Outcome"]:
+    ) -> dict[UUID, Outcome]:
         wait_s = BATCH_LOCK_WAIT_S if len(batch) > 1 else self._settings.idempotency_wait_s
         async with connection.transaction():
             await connection.execute(SQL["set_lock_timeout"], f"{int(wait_s * 1000)}ms")
-            rows = await connection.fetch(SQL["submit_batch"], *self._arguments(batch, outbox_id))
-            outcomes = _outcomes(batch, rows)
+            found = await self._insert(connection, batch, outbox_id)
             calls = [
-                (pending.order.call, outcomes[pending.order.id].reply)
+                (pending.order.call, found[pending.order.id].reply)
                 for pending in batch
-                if pending.order.call and pending.order.id in outcomes
+                if pending.order.call and pending.order.id in found
             ]
             if calls:
                 await connection.execute(
@@ -243,130 +215,14 @@ class SubmissionQueue:
                     [reply.status for _, reply in calls],
                     [reply.body for _, reply in calls],
                 )
-        return outcomes
+        return found
 
-    def _arguments(self, batch: Sequence[_Pending], outbox_id: UUID) -> list[Any]:
-        settings = self._settings
+    async def _insert(
+        self, connection: Connection, batch: Sequence[_Pending], outbox_id: UUID
+    ) -> dict[UUID, Outcome]:
         orders = [pending.order for pending in batch]
-        asked = [(at, shop) for at, order in enumerate(orders) for shop in order.candidates]
-        return [
-            list(range(len(orders))),
-            [o.id for o in orders],
-            [o.user_id for o in orders],
-            [o.urgency for o in orders],
-            [o.priority for o in orders],
-            [o.payment_method for o in orders],
-            [o.currency for o in orders],
-            [len(o.parts) for o in orders],
-            [o.make for o in orders],
-            [o.latitude for o in orders],
-            [o.longitude for o in orders],
-            [encode(o.vehicle) for o in orders],
-            [encode(o.delivery_location) for o in orders],
-            [encode(o.parts) for o in orders],
-            [o.empty_reason for o in orders],
-            [o.call.scope if o.call else None for o in orders],
-            [o.call.key if o.call else None for o in orders],
-            [o.call.fingerprint if o.call else None for o in orders],
-            settings.order_open_per_customer if settings.limits else UNLIMITED_ORDERS,
-            [at for at, _ in asked],
-            [shop.shop_id for _, shop in asked],
-            [shop.distance_m for _, shop in asked],
-            [shop.shown_distance_m for _, shop in asked],
-            [shop.score for _, shop in asked],
-            [shop.reasons for _, shop in asked],
-            settings.wave_shops,
-            timedelta(seconds=settings.order_open_s),
-            timedelta(seconds=settings.wave_interval_s),
-            outbox_id,
-        ]
-
-
-class _Outcome(msgspec.Struct, frozen=True):
-    reply: Reply
-    events: list[Event]
-    refusal: MatcherError | None = None
-
-
-def _outcomes(batch: Sequence[_Pending], rows: Sequence[Any]) -> dict[UUID, _Outcome]:
-    """What the statement says it wrote, by order id. Orders with a repeated key are absent."""
-    outcomes: dict[UUID, _Outcome] = {}
-    for returned in rows:
-        order = batch[returned["at"]].order
-        if returned["refused"]:
-            refusal = TooManyOpenOrders()
-            reply = Reply(refusal.status, encode(refusal.problem()))
-            outcomes[order.id] = _Outcome(reply, [], refusal)
-            continue
-        row = _order_row(order, returned)
-        dispatches = _dispatch_rows(order.id, returned)
-        metrics.ORDERS.labels("submitted").inc()
-        metrics.DISPATCHES.labels("1").inc(len(dispatches))
-        changes = [events.order_event(row), *events.dispatch_events({order.id: row}, dispatches)]
-        outcomes[order.id] = _Outcome(_created(row), changes)
-    return outcomes
-
-
-def _order_row(order: NewOrder, returned: Any) -> dict[str, Any]:
-    """The row as `render_changes` would read it."""
-    submitted_at: datetime = returned["submitted_at"]
-    return {
-        "id": order.id,
-        "user_id": order.user_id,
-        "status": "submitted",
-        "view_version": 1,
-        "urgency": order.urgency,
-        "priority": order.priority,
-        "payment_method": order.payment_method,
-        "payment_status": "pending",
-        "currency": order.currency,
-        "wave": 1,
-        "shops_notified": returned["shops_notified"],
-        "radius_m": returned["radius_m"],
-        "dispatch_reason": returned["dispatch_reason"],
-        "accepted_quote_id": None,
-        "submitted_at": submitted_at,
-        "expires_at": returned["expires_at"],
-        "accepted_at": None,
-        "cancel_reason": None,
-        "tracking": None,
-        "created_at": submitted_at,
-        "updated_at": submitted_at,
-        "latitude": order.latitude,
-        "longitude": order.longitude,
-        "vehicle": order.vehicle,
-        "delivery_location": order.delivery_location,
-        "parts": order.parts,
-        "contact": None,
-    }
-
-
-def _dispatch_rows(order_id: UUID, returned: Any) -> list[dict[str, Any]]:
-    if returned["shop_ids"] is None:
-        return []
-    columns = ("shop_ids", "ranks", "distances_m", "shown_distances_m")
-    return [
-        {
-            "shop_id": shop_id,
-            "order_id": order_id,
-            "version": 1,
-            "created_version": 1,
-            "wave": 1,
-            "rank": rank,
-            "status": "pending",
-            "closed_reason": None,
-            "distance_m": distance_m,
-            "shown_distance_m": shown_distance_m,
-            "dispatched_at": returned["submitted_at"],
-            "seen_at": None,
-            "responded_at": None,
-        }
-        for shop_id, rank, distance_m, shown_distance_m in zip(*(returned[c] for c in columns), strict=True)
-    ]
-
-
-def _created(row: Any) -> Reply:
-    return Reply(201, encode(views.order_view(row) | {"quotes": []}))
+        rows = await connection.fetch(SQL["submit_batch"], *arguments(orders, self._settings, outbox_id))
+        return outcomes(orders, rows)
 
 
 async def _kept_outcomes(
@@ -383,12 +239,12 @@ async def _kept_outcomes(
 
 
 def _answer(
-    batch: Sequence[_Pending], outcomes: dict[UUID, _Outcome], kept: dict[tuple[UUID, str, str], Any]
+    batch: Sequence[_Pending], found: dict[UUID, Outcome], kept: dict[tuple[UUID, str, str], Any]
 ) -> None:
     for pending in batch:
         if pending.reply.done():
             continue  # the client has gone
-        outcome = outcomes.get(pending.order.id)
+        outcome = found.get(pending.order.id)
         call = pending.order.call
         if outcome is not None and outcome.refusal:
             pending.reply.set_exception(outcome.refusal)

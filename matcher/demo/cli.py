@@ -58,7 +58,8 @@ async def _until_stopped(options: story.Options, stage: Stage, console: Console)
     except asyncio.CancelledError:
         raise click.Abort from None
     except ChildDied as death:
-        click.echo(f"The last lines of its log:\n{death.log_tail}", err=True)
+        if death.log_tail:
+            click.echo(f"{death.log_tail}\n(the end of its log)", err=True)
         raise
     except ExceptionGroup as failures:
         raise _first_of(failures) from failures

@@ -3,7 +3,7 @@
 Pure: the journal and rows in, mismatches out. `check` gathers the rows.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
@@ -55,6 +55,7 @@ def compare(journal: Journal, stored: Stored) -> Verdict:
         _compare_quote(verdict, quote, quotes.get(quote_id))
     _compare_acceptances(verdict, journal, stored, orders)
     _compare_dispatches(verdict, journal, stored.dispatches)
+    _find_inventions(verdict, journal, stored.dispatches, quotes)
     _compare_versions(verdict, journal, orders, quotes)
     return verdict
 
@@ -155,6 +156,29 @@ def _compare_dispatches(verdict: Verdict, journal: Journal, rows: Sequence[Row])
                 held.version == row["version"] and held.data["status"] == row["status"],
                 f"{name} is {row['status']} at version {row['version']}; "
                 f"the shop knows {held.data['status']} at version {held.version}",
+            )
+
+
+def _find_inventions(
+    verdict: Verdict, journal: Journal, dispatches: Sequence[Row], quotes: Mapping[str, Row]
+) -> None:
+    """What was told of the run's orders and is not stored."""
+    asked = Counter(str(row["order_id"]) for row in dispatches)
+    stored = {(f"shop:{row['shop_id']}", str(row["order_id"])) for row in dispatches}
+    for order_id, order in journal.orders.items():
+        told = order.view["dispatch"]["shopsNotified"]
+        verdict.expect(
+            told == asked[order_id],
+            f"order {order_id}: its customer was told of {told} shops asked, stored are {asked[order_id]}",
+        )
+    for model in journal.models.values():
+        for key, view in model.held.items():
+            order_id = str(view.data.get("orderId"))
+            if order_id not in journal.orders:
+                continue
+            exists = key.id in quotes if key.entity == "quote" else (model.recipient, order_id) in stored
+            verdict.expect(
+                exists, f"{model.recipient} was told of {key.entity} {key.id}, which is not stored"
             )
 
 

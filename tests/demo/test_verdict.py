@@ -28,7 +28,7 @@ class World:
             "deliveryLocation": plan.body["deliveryLocation"],
             "parts": [part | {"lineId": "l"} for part in plan.body["parts"]],
             "currency": "USD",
-            "dispatch": {"reason": None},
+            "dispatch": {"shopsNotified": 1, "reason": None},
             "version": 1,
         }
         self.customer = self.journal.model(f"user:{USER}")
@@ -136,6 +136,16 @@ def _miss_dispatch(world: World) -> None:
     world.shop.held.clear()
 
 
+def _lose_dispatch(world: World) -> None:
+    world.stored.dispatches = []
+
+
+def _invent_quote(world: World) -> None:
+    World.tell(
+        world.customer, "quote", {"id": "invented", "orderId": ORDER, "status": "active", "version": 3}
+    )
+
+
 def _contradict(world: World) -> None:
     World.tell(world.shop, "dispatch", {"id": ORDER, "orderId": ORDER, "status": "lost", "version": 3})
 
@@ -154,6 +164,8 @@ def _contradict(world: World) -> None:
         _no_winner,
         _miss_last_event,
         _miss_dispatch,
+        _lose_dispatch,
+        _invent_quote,
         _contradict,
     ],
 )
@@ -165,6 +177,7 @@ def test_every_damage_is_found(damage: Callable[[World], None]) -> None:
 
 def test_shops_outside_the_story_are_not_judged() -> None:
     world = World()
+    world.journal.orders[ORDER].view["dispatch"]["shopsNotified"] = 2
     world.stored.dispatches = [
         world.dispatch_row,
         world.dispatch_row | {"shop_id": UUID(int=9), "status": "pending"},

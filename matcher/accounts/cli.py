@@ -27,15 +27,15 @@ def create_admin_command(email: str, name: str) -> None:
     password = os.environ.get(PASSWORD_VARIABLE) or click.prompt(
         "Password", hide_input=True, confirmation_prompt=True
     )
-    asyncio.run(_create_admin(email, password, name))
+    settings = Settings.from_env()
+    asyncio.run(_create_admin(database_url(settings), email, password, name))
     click.echo(f"{email} is an administrator.")
 
 
-async def _create_admin(email: str, password: str, name: str) -> None:
-    settings = Settings.from_env()
-    passwords = Passwords(settings.argon2_threads)
+async def _create_admin(url: str, email: str, password: str, name: str) -> None:
+    passwords = Passwords(threads=1)
     try:
-        async with await create_pool(database_url(settings), max_size=1) as pool:
+        async with await create_pool(url, max_size=1) as pool:
             await create_admin(pool, passwords, email=email, password=password, name=name)
     finally:
         passwords.close()

@@ -34,6 +34,8 @@ _SHARED = frozenset({"HS256", "HS384", "HS512"})
 _PUBLIC = frozenset(
     {"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"}
 )
+# What reading a stranger's token may raise: header and claims are anybody's JSON before the signature is checked.
+_UNREADABLE = (jwt.PyJWTError, ValueError, TypeError, AttributeError, RecursionError)
 _REFRESH = struct.Struct(">16sI")  # session, generation
 _MAC_BYTES = hashlib.sha256().digest_size
 
@@ -155,7 +157,7 @@ class _OutsideIssuer:
             return self._secret
         try:
             key_id = jwt.get_unverified_header(token).get("kid")
-        except jwt.InvalidTokenError as error:
+        except _UNREADABLE as error:
             raise InvalidToken from error
         if key_id in self._keys:
             return self._keys[key_id]
@@ -200,7 +202,7 @@ def _claimed_issuer(token: str) -> Any:
     # Only chooses the verifier, which then checks the issuer under the signature.
     try:
         return jwt.decode(token, options={"verify_signature": False}).get("iss")
-    except jwt.InvalidTokenError as error:
+    except _UNREADABLE as error:
         raise InvalidToken from error
 
 
@@ -221,7 +223,7 @@ def _verified(token: str, key: Any, algorithm: str, *, issuer: str, audience: st
                 "verify_aud": audience is not None,
             },
         )
-    except (jwt.PyJWTError, ValueError, TypeError) as error:
+    except _UNREADABLE as error:
         raise InvalidToken from error
 
 

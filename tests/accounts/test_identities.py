@@ -10,6 +10,7 @@ from matcher.accounts import schemas
 from matcher.accounts.access import Caller
 from matcher.accounts.errors import InvalidToken, TokenExpired
 from matcher.accounts.identities import IdentityCache
+from matcher.accounts.tokens import OUTSIDE_CLOCK_SKEW_S
 from tests.accounts.world import HOME, PASSWORD, Process, World, wait_for_waiter
 
 ISSUER = "https://issuer.example"
@@ -46,6 +47,16 @@ async def test_a_caller_says_when_its_token_expires(world: World, process: Proce
     world.clock.forward(process.settings.access_token_s)
     with pytest.raises(TokenExpired):
         await process.authenticate(registered)
+
+
+async def test_a_token_found_in_memory_expires_all_the_same(world: World) -> None:
+    process = await world.process(**OUTSIDE)
+    token = outside_token(world, exp=int(world.clock.unix_s()) + 60)
+    first = await process.identities.authenticate(token)
+    assert await process.identities.authenticate(token) == first
+    world.clock.forward(60 + OUTSIDE_CLOCK_SKEW_S)
+    with pytest.raises(TokenExpired):
+        await process.identities.authenticate(token)
 
 
 async def _signs_out(process: Process, caller: Caller) -> None:
@@ -172,6 +183,27 @@ async def test_hooks_are_told_after_the_memory_is_dropped(world: World, process:
     assert set(told) == {registered.user_id}
     with pytest.raises(InvalidToken):
         await other.authenticate(registered)
+
+
+async def test_a_running_process_hears_of_a_change_by_itself(world: World, process: Process) -> None:
+    other = await world.process(shop_poll_s=0.01)
+    registered = await world.register(process)
+    caller = await other.authenticate(registered)
+    told = asyncio.Event()
+    other.identities.on_change.append(lambda _: told.set())
+    running = asyncio.create_task(other.identities.run())
+    try:
+        await process.accounts.logout(caller, everywhere=False)
+        async with asyncio.timeout(10):
+            while True:
+                await told.wait()
+                told.clear()
+                try:
+                    await other.authenticate(registered)
+                except InvalidToken:
+                    break
+    finally:
+        running.cancel()
 
 
 async def test_the_memory_is_bounded(world: World, process: Process) -> None:

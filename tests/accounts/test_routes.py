@@ -211,5 +211,11 @@ async def test_a_foreign_shop_is_not_there(
     problem(await client.get(path), 401, "unauthorized")
 
 
+async def test_the_shop_header_must_be_an_id(client: Client) -> None:
+    tokens = await register(client)
+    refused = await client.get("/api/v1/auth/me", headers=bearer(tokens, **{"X-Shop-Id": "mine"}))
+    problem(refused, 400, "invalid_request")
+
+
 async def test_every_route_names_who_may_call_it() -> None:
     assert all("access" in route.opt for route in ROUTES)

@@ -133,6 +133,26 @@ def test_any_text_is_refused_as_a_token(text: str) -> None:
         SIGNER.read_refresh(text)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\ud800.a.b",
+        f"{base64.urlsafe_b64encode(b'[' * 5000).decode()}.e30.a",
+        f"e30.{base64.urlsafe_b64encode(b'[' * 5000).decode()}.a",
+        f"{part({'alg': 'HS256'})}.{base64.urlsafe_b64encode(b'[]').decode()}.a",
+        f"{base64.urlsafe_b64encode(b'[]').decode()}.e30.a",
+        f"{part({'alg': ['HS256'], 'kid': {}})}.{part(OUTSIDE)}.a",
+        f"{part({'alg': 'RS256', 'kid': []})}.{part(OUTSIDE)}.a",
+    ],
+)
+def test_a_hostile_token_is_refused_and_never_a_crash(text: str, outside: TokenSigner) -> None:
+    for signer in (SIGNER, outside):
+        with pytest.raises(InvalidToken):
+            signer.read_access(text, NOW_S)
+        with pytest.raises(InvalidRefreshToken):
+            signer.read_refresh(text)
+
+
 def test_an_endless_token_is_refused_before_it_is_read() -> None:
     with pytest.raises(InvalidToken):
         SIGNER.read_access(own(padding="x" * MAX_TOKEN_CHARS), NOW_S)

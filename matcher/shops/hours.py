@@ -80,9 +80,14 @@ def check_exceptions(exceptions: Sequence[HoursException], pointer: str) -> None
         raise InvalidRequest(errors=errors)
 
 
+def is_time_zone(name: str) -> bool:
+    """Whether `name` is an IANA time zone."""
+    return name in _zones()
+
+
 def check_time_zone(name: str, pointer: str) -> None:
     """InvalidRequest unless `name` is an IANA time zone."""
-    if name not in _zones():
+    if not is_time_zone(name):
         raise InvalidRequest(
             errors=[FieldError(pointer, 'name an IANA time zone, for example "Africa/Cairo"')]
         )

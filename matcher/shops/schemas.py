@@ -18,7 +18,7 @@ Name: TypeAlias = Annotated[
 ]
 Number: TypeAlias = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
 # Digits of any script with the usual punctuation: people write numbers as they call them.
-Phone: TypeAlias = Annotated[str, msgspec.Meta(pattern=r"^\+?[\d ()./-]{5,31}$(?!\n)")]
+Phone: TypeAlias = Annotated[str, msgspec.Meta(max_length=32, pattern=r"^\+?[\d ()./-]{5,31}$(?!\n)")]
 Email: TypeAlias = Annotated[str, msgspec.Meta(max_length=254, pattern=r"^[^@\s]+@[^@\s]+\.[^@\s]+$(?!\n)")]
 Address: TypeAlias = Annotated[str, msgspec.Meta(min_length=1, max_length=500)]
 RadiusM: TypeAlias = Annotated[float, msgspec.Meta(gt=0, le=200_000)]

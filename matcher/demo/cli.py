@@ -20,7 +20,7 @@ from matcher.errors import MatcherError
 @click.option("--shops", default=60, show_default=True, type=click.IntRange(1, 400), help="Shops to claim.")
 @click.option(
     "--minutes",
-    default=0.6,
+    default=0.5,
     show_default=True,
     type=click.FloatRange(0.05, 120),
     help="Real minutes in which the orders come.",

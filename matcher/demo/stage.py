@@ -19,11 +19,14 @@ from matcher.demo.cast import ADMIN_EMAIL, admin_account
 from matcher.errors import ConfigurationError
 from matcher.runtime import database_url, redis_url
 from matcher.settings import Settings
+from matcher.shops.import_rows import ImportOptions
+from matcher.shops.importing import ImportSummary, import_shops, shipped_shops_path
 from matcher.stack.processes import LOOPBACK, choose_port
 
 SQL = load_queries("matcher.demo", "check.sql")
 _API_PROCESSES = 2  # so that events cross from the process that writes them to the one that has the socket
 _LEAST_OPEN_S = 10
+_MAKES_SEED = 1  # not the story's: another story must not rewrite the directory
 
 
 class Stage(msgspec.Struct, frozen=True):
@@ -92,6 +95,21 @@ async def _prepare(url: str, settings: Settings, console: Console) -> frozenset[
         if ADMIN_EMAIL not in known:
             await _create_admin(pool, settings)
     return known | {ADMIN_EMAIL}
+
+
+async def _import_shops(pool: Pool, console: Console) -> None:
+    """The shipped shops that sell parts, as unclaimed ones; a further run changes nothing."""
+    with console.status("Importing real shops …") as status:
+
+        def advance(summary: ImportSummary, _: float) -> None:
+            status.update(f"Importing real shops … {summary.rows:,} rows")
+
+        options = ImportOptions(makes_seed=_MAKES_SEED)
+        summary = await import_shops(pool, shipped_shops_path(), options, progress=advance)
+    shops = summary.inserted + summary.updated + summary.unchanged + summary.claimed
+    console.print(
+        f"{shops:,} real shops in the directory, {summary.inserted:,} of them new ({summary.seconds:.1f} s)."
+    )
 
 
 async def _create_admin(pool: Pool, settings: Settings) -> None:

@@ -79,7 +79,7 @@ def arguments(orders: Sequence[NewOrder], settings: Settings, outbox_id: UUID) -
         [shop.distance_m for _, shop in asked],
         [shop.shown_distance_m for _, shop in asked],
         [shop.score for _, shop in asked],
-        [shop.reasons for _, shop in asked],
+        [encode(shop.reasons) for _, shop in asked],
         settings.wave_shops,
         timedelta(seconds=settings.order_open_s),
         timedelta(seconds=settings.wave_interval_s),

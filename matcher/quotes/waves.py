@@ -17,6 +17,7 @@ from matcher.quotes.lifecycle import priority
 from matcher.quotes.locking import LockedOrder
 from matcher.quotes.matching import RankedShop, RecentLoad, rank
 from matcher.quotes.ports import Directory
+from matcher.serialization import encode
 from matcher.settings import Settings
 
 INSERT_WAVE = load_queries("matcher.quotes", "submission.sql")["insert_wave"]
@@ -64,7 +65,7 @@ class WavePlanner:
             [shop.distance_m for shop in shops],
             [shop.shown_distance_m for shop in shops],
             [shop.score for shop in shops],
-            [shop.reasons for shop in shops],
+            [encode(shop.reasons) for shop in shops],
             wave,
             self._settings.wave_shops,
             order.now,

@@ -4,6 +4,7 @@ uvicorn would close sockets with 1012 before the app's lifespan ends; clients ar
 """
 
 import os
+import signal
 import sys
 import tempfile
 from typing import Any
@@ -76,6 +77,9 @@ def serve(host: str | None, port: int | None, workers: int | None) -> None:
     shown = f"http://{settings.host}:{listener.getsockname()[1]}"
     click.echo(f"Listening on {shown} (API page {shown}/schema)", err=True)
     if settings.workers == 1:
+        # When all is closed uvicorn raises the signal that ended it once more: then it shall mean "done".
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: sys.exit(0))
         server = uvicorn.Server(config)
         server.run(sockets=[listener])
         sys.exit(0 if server.started else 1)

@@ -34,6 +34,7 @@ SQL = load_queries("matcher.quotes", "submission.sql")
 
 # A foreign key in flight must not stall a whole batch: wait this long together, then each alone.
 BATCH_LOCK_WAIT_S = 0.2
+PATIENT_WRITES = 2  # at once: each holds a connection while it waits
 RECONNECT_ATTEMPTS = 6
 RECONNECT_FIRST_WAIT_S = 0.05
 
@@ -55,6 +56,9 @@ class SubmissionQueue:
         self._queue: asyncio.Queue[_Pending] = asyncio.Queue(settings.submission_queue_max)
         self._running: dict[tuple[UUID, str, str], _Pending] = {}
         self._writers: list[asyncio.Task[None]] = []
+        self._patient: set[asyncio.Task[None]] = set()
+        self._patience = asyncio.Semaphore(PATIENT_WRITES)
+        self._closing = False
 
     async def __aenter__(self) -> Self:
         self._writers = [
@@ -64,12 +68,18 @@ class SubmissionQueue:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """Stop once what waits is written: a request that was taken in is answered."""
+        """Stop once what waits is written, or its time is over: a request that was taken in is answered."""
+        self._closing = True
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._queue.join(), self._settings.drain_s)
-        for writer in self._writers:
-            writer.cancel()
-        await asyncio.gather(*self._writers, return_exceptions=True)
+            async with asyncio.timeout(self._settings.drain_s):
+                await self._queue.join()
+                await asyncio.gather(*self._patient, return_exceptions=True)
+        working = [*self._writers, *self._patient]
+        for task in working:
+            task.cancel()
+        await asyncio.gather(*working, return_exceptions=True)
+        while not self._queue.empty():
+            _fail([self._queue.get_nowait()], Overloaded(retry_after_s=1))
 
     async def submit(self, order: NewOrder) -> Reply:
         """Reply 201 once the order is durable; the errors of CONTRACT 4 otherwise; Overloaded when too many wait."""
@@ -81,14 +91,17 @@ class SubmissionQueue:
             return await self._follow(first, call)
         pending = self._enqueue(order)
         self._running[identity] = pending
-        try:
-            # Shielded: a client that hangs up must not take the answer from one that repeats its request.
-            return await asyncio.shield(pending.reply)
-        finally:
-            del self._running[identity]
+        # Until the answer, not until the client hangs up: its repetition must find the first, and must not
+        # come into the same batch.
+        pending.reply.add_done_callback(lambda _: self._running.pop(identity, None))
+        return await asyncio.shield(pending.reply)
 
     def _enqueue(self, order: NewOrder) -> _Pending:
+        if self._closing:
+            raise Overloaded(retry_after_s=1)
         pending = _Pending(order, asyncio.get_running_loop().create_future())
+        # The client may have gone by then: an error that nobody takes is no loss.
+        pending.reply.add_done_callback(lambda reply: reply.exception())
         try:
             self._queue.put_nowait(pending)
         except asyncio.QueueFull:
@@ -98,13 +111,13 @@ class SubmissionQueue:
 
     async def _follow(self, first: _Pending, call: IdempotentCall) -> Reply:
         """The same key at the same time in this process: wait for the first and repeat its answer."""
+        assert first.order.call is not None
+        if first.order.call.fingerprint != call.fingerprint:
+            raise IdempotencyKeyReused
         try:
             reply = await asyncio.wait_for(asyncio.shield(first.reply), self._settings.idempotency_wait_s)
         except TimeoutError:
             raise IdempotencyInFlight(retry_after_s=1) from None
-        assert first.order.call is not None
-        if first.order.call.fingerprint != call.fingerprint:
-            raise IdempotencyKeyReused
         return Reply(reply.status, reply.body, replayed=True)
 
     async def _write_forever(self) -> None:
@@ -122,35 +135,61 @@ class SubmissionQueue:
             except Exception as error:
                 log.exception("batch_failed", orders=len(batch))
                 _fail(batch, error)
+            except asyncio.CancelledError:
+                _fail(batch, Overloaded(retry_after_s=1))
+                raise
             finally:
                 for _ in batch:
                     self._queue.task_done()
 
-    async def _write(self, batch: Sequence[_Pending]) -> None:
+    async def _write(self, batch: Sequence[_Pending], lock_wait_s: float = BATCH_LOCK_WAIT_S) -> None:
         """Write a batch; on an error that one order may have caused, halve it until the culprit stands alone."""
         try:
-            await self._write_once(batch)
+            await self._write_once(batch, lock_wait_s)
             return
         except CONNECTION_ERRORS as error:
             await self._write_after_reconnect(batch, error)
             return
         except asyncpg.UniqueViolationError as error:
-            if error.constraint_name == "orders_pkey":
+            waiting = await self._answer_written(batch)
+            if len(waiting) < len(batch):
                 # The commit of an earlier attempt, whose connection was lost, has come through after all.
-                await self._answer_written(batch)
+                # What it did not write (an order over the customer's limit) is not answered by it.
+                if waiting:
+                    await self._write(waiting)
                 return
             failure: Exception = error
         except asyncpg.LockNotAvailableError:
+            if len(batch) == 1 and lock_wait_s < self._settings.idempotency_wait_s:
+                self._write_patiently(batch)
+                return
             failure = IdempotencyInFlight(retry_after_s=1)
         except asyncpg.PostgresError as error:
             failure = error
-        waiting = [pending for pending in batch if not pending.reply.done()]
-        if len(waiting) <= 1:
-            _fail(waiting, failure)
+        if len(batch) == 1:
+            _fail(batch, failure)
             return
-        middle = len(waiting) // 2
-        await self._write(waiting[:middle])
-        await self._write(waiting[middle:])
+        middle = len(batch) // 2
+        await self._write(batch[:middle])
+        await self._write(batch[middle:])
+
+    def _write_patiently(self, batch: Sequence[_Pending]) -> None:
+        """Beside the writer: a key that is in flight elsewhere must not hold up the orders behind it."""
+
+        async def write() -> None:
+            try:
+                async with self._patience:
+                    await self._write(batch, self._settings.idempotency_wait_s)
+            except Exception as error:
+                log.exception("patient_write_failed")
+                _fail(batch, error)
+            except asyncio.CancelledError:
+                _fail(batch, Overloaded(retry_after_s=1))
+                raise
+
+        task = asyncio.create_task(write())
+        self._patient.add(task)
+        task.add_done_callback(self._patient.discard)
 
     async def _write_after_reconnect(self, batch: Sequence[_Pending], error: BaseException) -> None:
         """The connection was lost: read what is there, write the rest with the same ids."""
@@ -159,7 +198,7 @@ class SubmissionQueue:
             try:
                 waiting = await self._answer_written(batch)
                 if waiting:
-                    await self._write_once(waiting)
+                    await self._write_once(waiting, BATCH_LOCK_WAIT_S)
                 return
             except CONNECTION_ERRORS as again:
                 error = again
@@ -179,12 +218,12 @@ class SubmissionQueue:
                 pending.reply.set_result(created(row))
         return [pending for pending in batch if not pending.reply.done()]
 
-    async def _write_once(self, batch: Sequence[_Pending]) -> None:
+    async def _write_once(self, batch: Sequence[_Pending], lock_wait_s: float) -> None:
         keyed = [pending for pending in batch if pending.order.call]
         outbox_id = uuid7()
         async with self._pool.acquire() as connection:
             if keyed:
-                found = await self._write_keyed(connection, batch, outbox_id)
+                found = await self._write_keyed(connection, batch, outbox_id, lock_wait_s)
             else:
                 found = await self._insert(connection, batch, outbox_id)
             repeated = [pending for pending in keyed if pending.order.id not in found]
@@ -195,11 +234,10 @@ class SubmissionQueue:
         _answer(batch, found, kept)
 
     async def _write_keyed(
-        self, connection: Connection, batch: Sequence[_Pending], outbox_id: UUID
+        self, connection: Connection, batch: Sequence[_Pending], outbox_id: UUID, lock_wait_s: float
     ) -> dict[UUID, Outcome]:
-        wait_s = BATCH_LOCK_WAIT_S if len(batch) > 1 else self._settings.idempotency_wait_s
         async with connection.transaction():
-            await connection.execute(SQL["set_lock_timeout"], f"{int(wait_s * 1000)}ms")
+            await connection.execute(SQL["set_lock_timeout"], f"{int(lock_wait_s * 1000)}ms")
             found = await self._insert(connection, batch, outbox_id)
             calls = [
                 (pending.order.call, found[pending.order.id].reply)

@@ -13,11 +13,11 @@ WITH clock AS MATERIALIZED (
         empty_reason, key_scope, key, fingerprint
     )
 ), keys AS (
-    -- Sorted by the caller: unsorted keys in two batches deadlock (measured).
+    -- In the caller's order, which is sorted: unsorted keys in two batches deadlock (measured).
     INSERT INTO idempotency_keys (account_id, scope, key, fingerprint, created_at)
-    SELECT user_id, key_scope, key, fingerprint, now FROM input, clock WHERE key IS NOT NULL
+    SELECT user_id, key_scope, key, fingerprint, now FROM input, clock WHERE key IS NOT NULL ORDER BY at
     ON CONFLICT DO NOTHING
-    RETURNING account_id, key
+    RETURNING account_id, scope, key
 ), open_orders AS (
     SELECT i.user_id, (SELECT count(*) FROM orders o WHERE o.user_id = i.user_id AND o.status IN ('submitted', 'quoted')) AS count
     FROM (SELECT DISTINCT user_id FROM input) i
@@ -25,7 +25,8 @@ WITH clock AS MATERIALIZED (
     SELECT i.*, row_number() OVER (PARTITION BY i.user_id ORDER BY i.at) + oo.count > $19 AS refused
     FROM input i
     JOIN open_orders oo ON oo.user_id = i.user_id
-    WHERE i.key IS NULL OR EXISTS (SELECT FROM keys k WHERE k.account_id = i.user_id AND k.key = i.key)
+    WHERE i.key IS NULL
+       OR (i.user_id, i.key_scope, i.key) IN (SELECT account_id, scope, key FROM keys)
 ), candidates AS (
     SELECT c.*, row_number() OVER (PARTITION BY c.at ORDER BY c.distance_m, c.shop_id) AS nearness
     FROM unnest($20::int[], $21::uuid[], $22::float8[], $23::int[], $24::float8[], $25::jsonb[])

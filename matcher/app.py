@@ -28,7 +28,7 @@ from matcher.notifications import routes as notification_routes
 from matcher.notifications.service import NotificationService
 from matcher.quotes import order_routes, quote_routes
 from matcher.quotes.order_changes import OrderChanges
-from matcher.quotes.order_service import OrderService, read_order
+from matcher.quotes.order_service import OrderService
 from matcher.quotes.quote_service import QuoteService
 from matcher.quotes.submission import SubmissionQueue
 from matcher.realtime import routes as realtime_routes
@@ -164,7 +164,6 @@ async def _open_services(app: Litestar, core: Core) -> AsyncIterator[None]:
             shop_name=_quoting_shop(core.directory),
             contact_of=find_contact,
             uploads=state.uploads,
-            read_order=lambda connection, order_id, _: read_order(connection, order_id),
         )
         state.notifications = NotificationService(transactions)
         state.socket_requests = SocketRequests(state.quotes, state.changes)

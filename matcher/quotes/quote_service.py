@@ -23,6 +23,7 @@ from matcher.quotes.errors import AlreadyAccepted, CurrencyMismatch, QuoteExists
 from matcher.quotes.events import TOPIC
 from matcher.quotes.lifecycle import OPEN, WON, DispatchStatus, QuoteStatus
 from matcher.quotes.locking import LockedOrder, lock_order
+from matcher.quotes.order_service import read_order
 from matcher.quotes.ports import Uploads
 from matcher.quotes.pricing import Terms, price, read_terms
 from matcher.quotes.quote_schemas import AcceptQuote, DeclineRequest, QuoteCreate, QuoteUpdate, SeenRequest
@@ -34,10 +35,9 @@ from matcher.transactions import IdempotentCall, Reply, Transaction, Transaction
 INBOX_SLACK = timedelta(hours=1)
 
 # Ports, wired by the app: (connection, shop id) -> the shop's name, None unless it may quote now;
-# (connection, user id) -> {name, phone} for the winner; (connection, order id, user id) -> the order's view.
+# (connection, user id) -> {name, phone} for the winner.
 ShopName = Callable[[Connection, UUID], Awaitable[str | None]]
 ContactOf = Callable[[Connection, UUID], Awaitable[dict[str, Any] | None]]
-ReadOrder = Callable[[Connection, UUID, UUID], Awaitable[Any]]
 
 
 class QuoteService:
@@ -51,13 +51,11 @@ class QuoteService:
         shop_name: ShopName,
         contact_of: ContactOf,
         uploads: Uploads,
-        read_order: ReadOrder,
     ) -> None:
         self._transactions = transactions
         self._shop_name = shop_name
         self._contact_of = contact_of
         self._uploads = uploads
-        self._read_order = read_order
         self._open_max = timedelta(seconds=settings.order_open_max_s)
         self._inbox_reach = timedelta(seconds=settings.draft_keep_s) + self._open_max + INBOX_SLACK
 
@@ -199,7 +197,7 @@ class QuoteService:
             except asyncpg.UniqueViolationError as error:
                 raise AlreadyAccepted from error
             tx.changed(TOPIC, order.id, order.next_version)
-            return await self._read_order(tx.connection, order.id, caller.user_id)
+            return await read_order(tx.connection, order.id)
 
         reply = _counted(await self._transactions.run(work, call=call), "accepted")
         if not reply.replayed:

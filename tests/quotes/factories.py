@@ -12,7 +12,7 @@ from matcher.accounts.access import Caller
 from matcher.db import Connection, Pool
 from matcher.events import Event
 from matcher.ids import uuid7
-from matcher.quotes import events, quote_repository, views
+from matcher.quotes import events
 from matcher.quotes.locking import lock_order
 from matcher.quotes.quote_schemas import AcceptQuote, QuoteCreate, QuoteLine, QuoteUpdate
 from matcher.quotes.quote_service import QuoteService
@@ -77,7 +77,6 @@ def make_quoting(pool: Pool, settings: Settings | None = None) -> Quoting:
         shop_name=shop_name,
         contact_of=contact_of,
         uploads=Uploads(),
-        read_order=read_order,
     )
     return Quoting(service, transactions, publisher, published)
 
@@ -95,12 +94,6 @@ async def shop_name(_: Connection, shop_id: UUID) -> str | None:
 
 async def contact_of(_: Connection, user_id: UUID) -> dict[str, Any]:
     return CONTACT
-
-
-async def read_order(connection: Connection, order_id: UUID, user_id: UUID) -> dict[str, Any]:
-    orders = await quote_repository.orders_by_id(connection, [order_id])
-    quotes = await connection.fetch(events.SQL["quotes_of_orders"], [order_id])
-    return views.order_view(orders[order_id]) | {"quotes": [views.quote_view(row) for row in quotes]}
 
 
 def shop_caller(shop_id: UUID, role: str = "cashier") -> Caller:

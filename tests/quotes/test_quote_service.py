@@ -1,4 +1,4 @@
-"""What shops and customers can do with quotes, on real PostgreSQL: effects, refusals, events."""
+"""What shops can do with quotes, on real PostgreSQL: effects, refusals, events."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -6,17 +6,14 @@ from uuid import UUID
 
 import pytest
 
-from matcher.accounts.access import Caller
 from matcher.db import Pool
 from matcher.errors import Forbidden, InvalidRequest, MatcherError, NotFound, VersionConflict
 from matcher.ids import uuid7
 from matcher.quotes import errors
-from matcher.quotes.lifecycle import QuoteStatus
-from matcher.quotes.quote_schemas import AcceptQuote, DeclineRequest, QuoteLine, SeenRequest
+from matcher.quotes.quote_schemas import DeclineRequest, QuoteLine, SeenRequest
 from matcher.settings import Settings
 from matcher.transactions import IdempotentCall
 from tests.quotes.factories import (
-    CONTACT,
     FOREIGN_PHOTO,
     MICROSECOND,
     START,
@@ -35,7 +32,6 @@ from tests.quotes.factories import (
     provide,
     quote_of,
     shop_caller,
-    taking,
     terms,
 )
 
@@ -269,6 +265,14 @@ async def test_photos_must_be_the_caller_s_or_of_the_quote_already(
     assert body(edited)["lines"][0]["photoIds"] == [str(own), str(FOREIGN_PHOTO)]
 
 
+async def test_longest_life_of_an_order_is_a_setting(clocked_pool: Pool) -> None:
+    quoting = make_quoting(clocked_pool, replace(Settings(), order_open_max_s=3_600))
+    order = await insert_order(clocked_pool)
+    with pytest.raises(InvalidRequest):
+        await provide(quoting, order, valid_until=START + timedelta(hours=1, seconds=1))
+    await provide(quoting, order, valid_until=START + timedelta(hours=1))
+
+
 # --- update
 
 
@@ -422,194 +426,3 @@ async def test_look_at_a_closed_order_changes_nothing(clocked_pool: Pool, quotin
     await close_order(clocked_pool, order.id, "cancelled")
     view = body(await quoting.service.mark_seen(order.shops[0], SeenRequest(order_id=order.id)))
     assert (view["status"], view["closedReason"], view["version"]) == ("closed", "cancelled", 2)
-
-
-# --- accept
-
-
-async def test_acceptance_closes_every_other_offer(clocked_pool: Pool, quoting: Quoting) -> None:
-    order = await insert_order(clocked_pool, shops=4)
-    winner = await provide(quoting, order, 0)
-    loser = await provide(quoting, order, 1)
-    await quoting.service.decline(order.shops[2], DeclineRequest(order_id=order.id, reason="no"), None)
-    await quoting.events()
-    view = await accept(quoting, order, winner)
-    assert (view["status"], view["selectedQuoteId"]) == ("accepted", winner["id"])
-    assert {q["id"]: q["status"] for q in view["quotes"]} == {
-        winner["id"]: "accepted",
-        loser["id"]: "rejected",
-    }
-    row = await order_row(clocked_pool, order)
-    assert (row["version"], row["view_version"], row["accepted_at"], row["next_wave_at"]) == (
-        5,
-        5,
-        START,
-        None,
-    )
-    states = [await dispatch_row(clocked_pool, order, shop) for shop in range(4)]
-    assert [(s["status"], s["closed_reason"]) for s in states] == [
-        ("won", None),
-        ("closed", "accepted_elsewhere"),
-        ("declined", None),
-        ("closed", "accepted_elsewhere"),
-    ]
-    assert await clocked_pool.fetchval("SELECT contact FROM order_documents") == CONTACT
-    await check_invariants(clocked_pool, order.id)
-    shops = [f"shop:{shop.shop_id}" for shop in order.shops]
-    customer = f"user:{order.customer.user_id}"
-    events = sorted((name, sorted(to)) for name, to in await quoting.events())
-    assert events == sorted(
-        [
-            ("dispatch-updated", [shops[0]]),
-            ("dispatch-updated", sorted([shops[1], shops[3]])),
-            ("order-status-update", [customer]),
-            ("quote-accepted", sorted([shops[0], customer])),
-            ("quote-rejected", sorted([shops[1], customer])),
-        ]
-    )
-
-
-async def test_second_acceptance_names_the_accepted_quote(clocked_pool: Pool, quoting: Quoting) -> None:
-    order = await insert_order(clocked_pool)
-    first, second = await provide(quoting, order, 0), await provide(quoting, order, 1)
-    await accept(quoting, order, first)
-    for quote in (first, second):
-        with pytest.raises(errors.AlreadyAccepted) as refusal:
-            await accept(quoting, order, quote)
-        assert refusal.value.problem()["acceptedQuoteId"] == UUID(first["id"])
-    with pytest.raises(errors.AlreadyAccepted) as to_shop:
-        await quoting.service.update(order.shops[1], UUID(second["id"]), terms(order))
-    assert "acceptedQuoteId" not in to_shop.value.problem()
-
-
-async def test_quote_changed_since_it_was_seen_is_not_accepted(clocked_pool: Pool, quoting: Quoting) -> None:
-    order = await insert_order(clocked_pool)
-    quote = await provide(quoting, order)
-    dearer = body(
-        await quoting.service.update(order.shops[0], UUID(quote["id"]), terms(order, unit_price="99.00"))
-    )
-    with pytest.raises(errors.QuoteChanged) as refusal:
-        await accept(quoting, order, quote)
-    assert refusal.value.problem()["currentVersion"] == dearer["version"]
-    await check_invariants(clocked_pool, order.id)
-    assert (await accept(quoting, order, dearer))["status"] == "accepted"
-
-
-async def test_foreign_orders_and_quotes_are_unknown(clocked_pool: Pool, quoting: Quoting) -> None:
-    order, other = await insert_order(clocked_pool), await insert_order(clocked_pool)
-    quote, foreign = await provide(quoting, order), await provide(quoting, other)
-    service, stranger = quoting.service, Caller(uuid7(), "customer")
-    with pytest.raises(NotFound):
-        await service.accept(stranger, order.id, taking(quote), None)
-    with pytest.raises(NotFound):
-        await service.accept(order.customer, uuid7(), taking(quote), None)
-    with pytest.raises(NotFound):
-        await service.accept(order.customer, order.id, taking(foreign), None)
-    unknown = AcceptQuote(quote_id=uuid7(), quote_version=1)
-    with pytest.raises(NotFound):
-        await service.accept(order.customer, order.id, unknown, None)
-
-
-async def test_rejected_quote_of_an_order_that_is_open_again_is_closed(
-    clocked_pool: Pool, quoting: Quoting
-) -> None:
-    order = await insert_order(clocked_pool)
-    quote = await provide(quoting, order)
-    await clocked_pool.execute("UPDATE quotes SET status = 'rejected'")
-    with pytest.raises(errors.QuoteRejected):
-        await accept(quoting, order, quote)
-
-
-async def test_accepted_quote_beside_an_open_order_is_a_conflict_and_no_crash(
-    clocked_pool: Pool, quoting: Quoting
-) -> None:
-    order = await insert_order(clocked_pool)
-    first, second = await provide(quoting, order, 0), await provide(quoting, order, 1)
-    await clocked_pool.execute("UPDATE quotes SET status = 'accepted' WHERE id = $1", UUID(first["id"]))
-    with pytest.raises(errors.AlreadyAccepted):
-        await accept(quoting, order, second)
-    assert (await order_row(clocked_pool, order))["status"] == "quoted"
-
-
-async def test_repeated_accept_with_its_key_is_replayed(clocked_pool: Pool, quoting: Quoting) -> None:
-    order = await insert_order(clocked_pool)
-    quote = await provide(quoting, order)
-    call = IdempotentCall.of(order.customer.user_id, "POST accept-quote", "key-1", b"payload")
-    first = await quoting.service.accept(order.customer, order.id, taking(quote), call)
-    again = await quoting.service.accept(order.customer, order.id, taking(quote), call)
-    assert (again.status, again.body, again.replayed) == (200, first.body, True)
-
-
-async def test_refused_accept_with_its_key_is_replayed_as_refused(
-    clocked_pool: Pool, quoting: Quoting
-) -> None:
-    order = await insert_order(clocked_pool)
-    quote = await provide(quoting, order)
-    stale = AcceptQuote(quote_id=UUID(quote["id"]), quote_version=quote["version"] + 1)
-    call = IdempotentCall.of(order.customer.user_id, "POST accept-quote", "key-1", b"payload")
-    with pytest.raises(errors.QuoteChanged):
-        await quoting.service.accept(order.customer, order.id, stale, call)
-    again = await quoting.service.accept(order.customer, order.id, stale, call)
-    assert (again.status, again.replayed, body(again)["code"]) == (409, True, "quote_changed")
-
-
-# --- inbox and list
-
-
-async def test_inbox_shows_the_most_urgent_first_page_by_page(clocked_pool: Pool, quoting: Quoting) -> None:
-    shop, rival = shop_caller(uuid7()), shop_caller(uuid7())
-    soon, late = START + timedelta(hours=1), START + timedelta(hours=2)
-    expected = []
-    for priority, end in [("urgent", late), ("high", soon), ("high", late), ("normal", soon), ("low", soon)]:
-        order = await insert_order(clocked_pool, shops=[shop, rival], priority=priority, expires_at=end)
-        expected.append(order.id)
-    await insert_order(clocked_pool, shops=[rival])
-    declined = await insert_order(clocked_pool, shops=[shop])
-    await quoting.service.decline(shop, DeclineRequest(order_id=declined.id, reason="no"), None)
-    cancelled = await insert_order(clocked_pool, shops=[shop])
-    await close_order(clocked_pool, cancelled.id, "cancelled")
-
-    shown: list[UUID] = []
-    cursor = None
-    while True:
-        page = await quoting.service.inbox(shop, 2, cursor)
-        assert len(page.items) <= 2
-        shown += [item["orderId"] for item in page.items]
-        cursor = page.next_cursor
-        if cursor is None:
-            break
-    assert shown == expected
-
-
-async def test_inbox_hides_the_exact_place(clocked_pool: Pool, quoting: Quoting) -> None:
-    order = await insert_order(clocked_pool, shops=1)
-    [item] = (await quoting.service.inbox(order.shops[0], 50, None)).items
-    place = item["deliveryLocation"]
-    assert set(place) == {"latitude", "longitude", "precisionM"}
-    assert (place["latitude"], place["longitude"]) != (30.0444, 31.2357)
-    assert item["distanceM"] == 1300
-    assert item["contact"] is None
-
-
-async def test_shop_lists_its_own_quotes_newest_first(clocked_pool: Pool, quoting: Quoting) -> None:
-    shop, rival = shop_caller(uuid7()), shop_caller(uuid7())
-    ids = []
-    for _ in range(3):
-        order = await insert_order(clocked_pool, shops=[shop, rival])
-        ids.append((await provide(quoting, order, 0))["id"])
-        await provide(quoting, order, 1)
-    await quoting.service.withdraw(shop, UUID(ids[0]))
-    first = await quoting.service.list_quotes(shop, None, 2, None)
-    rest = await quoting.service.list_quotes(shop, None, 2, first.next_cursor)
-    assert [str(q["id"]) for q in [*first.items, *rest.items]] == ids[::-1]
-    assert rest.next_cursor is None
-    active = await quoting.service.list_quotes(shop, QuoteStatus.ACTIVE, 50, None)
-    assert [str(q["id"]) for q in active.items] == ids[:0:-1]
-
-
-async def test_longest_life_of_an_order_is_a_setting(clocked_pool: Pool) -> None:
-    quoting = make_quoting(clocked_pool, replace(Settings(), order_open_max_s=3_600))
-    order = await insert_order(clocked_pool)
-    with pytest.raises(InvalidRequest):
-        await provide(quoting, order, valid_until=START + timedelta(hours=1, seconds=1))
-    await provide(quoting, order, valid_until=START + timedelta(hours=1))

@@ -124,7 +124,7 @@ class Generator:
     def area(self, place: Place) -> Area:
         if self.random.random() < 0.85:
             return RadiusArea(self.random.choice(self.radii_m))
-        size = self.random.choice((0.05, 0.5, 2.0))
+        size = self.random.choice((0.05, 0.3, 1.0))
         west, east = max(-180.0, place.longitude - size), min(180.0, place.longitude + size)
         south, north = max(-90.0, place.latitude - size), min(90.0, place.latitude + size)
         middle = (west + east) / 2

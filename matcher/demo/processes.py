@@ -5,7 +5,6 @@ Owns: starting and stopping children by process id. Must not know what they serv
 
 import asyncio
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
@@ -18,7 +17,7 @@ from matcher.errors import MatcherError
 from matcher.stack.processes import tail
 
 _POLL_S = 0.2
-_STOP_TIMEOUT_S = 25.0  # longer than the service's own drain time, then it is killed
+STOP_TIMEOUT_S = 25.0  # longer than the service's own drain time, then it is killed
 _LOG_LINES = 15
 
 
@@ -43,8 +42,13 @@ class _Child(msgspec.Struct):
 class Children:
     """Processes that live as long as the `with` block; none survives it, whatever ended it."""
 
-    def __init__(self, environment: Mapping[str, str]) -> None:
+    def __init__(
+        self, program: str, environment: Mapping[str, str], stop_timeout_s: float = STOP_TIMEOUT_S
+    ) -> None:
+        """`program` is the path of what is started; `stop_timeout_s` passes between the polite signal and the kill."""
+        self._program = program
         self._environment = dict(environment)
+        self._stop_timeout_s = stop_timeout_s
         self._children: list[_Child] = []
         self._logs = tempfile.TemporaryDirectory(prefix="matcher-demo-")
 
@@ -58,7 +62,7 @@ class Children:
             for child in self._children:
                 if child.process.poll() is None:
                     child.process.terminate()
-            deadline_s = time.monotonic() + _STOP_TIMEOUT_S
+            deadline_s = time.monotonic() + self._stop_timeout_s
             for child in self._children:
                 _wait(child.process, deadline_s - time.monotonic())
         finally:
@@ -70,11 +74,11 @@ class Children:
             self._logs.cleanup()
 
     def start(self, name: str, arguments: Sequence[str]) -> None:
-        """Start `matcher <arguments>`; its output goes to a log of that name."""
+        """Start the program with these arguments; its output goes to a log of that name."""
         log = Path(self._logs.name) / f"{name}.log"
         with log.open("wb") as output:
             process = subprocess.Popen(
-                [str(Path(sys.executable).with_name("matcher")), *arguments],
+                [self._program, *arguments],
                 env=self._environment,
                 stdin=subprocess.DEVNULL,
                 stdout=output,

@@ -6,7 +6,9 @@ does with `matcher stack up`, `migrate`, `shops import` and `users create-admin`
 
 import asyncio
 import os
+import sys
 from collections.abc import Mapping
+from pathlib import Path
 
 import msgspec
 from rich.console import Console
@@ -38,6 +40,11 @@ class Stage(msgspec.Struct, frozen=True):
     origins: tuple[str, ...]  # of the API processes
     order_open_s: int
     known_emails: frozenset[str]  # demo accounts of earlier runs
+
+    @property
+    def program(self) -> str:
+        """The `matcher` command of the environment that this runs in."""
+        return str(Path(sys.executable).with_name("matcher"))
 
     @property
     def processes(self) -> list[tuple[str, list[str]]]:

@@ -48,7 +48,7 @@ class Options(msgspec.Struct, frozen=True):
 
 async def run(options: Options, stage: Stage, console: Console) -> bool:
     """Play the story; whether everything agreed. Raises MatcherError when it cannot be played."""
-    with Children(stage.environment) as children:
+    with Children(stage.program, stage.environment) as children:
         for name, arguments in stage.processes:
             children.start(name, arguments)
         verdict = await _while_alive(children, _tell(options, stage, console))
@@ -110,9 +110,7 @@ async def _play(options: Options, stage: Stage, apis: Sequence[Api], console: Co
         ]
         bots: list[ShopBot | CustomerBot] = [*shop_bots, *customer_bots]
         listening = [group.create_task(bot.socket.run()) for bot in bots]
-        async with asyncio.timeout(_CONNECT_TIMEOUT_S):
-            for bot in bots:
-                await bot.socket.connected.wait()
+        await _wait_until_connected(bots)
         scene.sockets = len(bots)
         showing = group.create_task(view.show(scene, console, options.orders, stage.origins[0]))
         await _act(options, stage, scene, customer_bots, plans)
@@ -125,6 +123,18 @@ async def _play(options: Options, stage: Stage, apis: Sequence[Api], console: Co
     console.print()
     console.print(summary.render(journal, len(shops), verdict.mismatches, verdict.compared))
     return verdict
+
+
+async def _wait_until_connected(bots: Sequence[ShopBot | CustomerBot]) -> None:
+    try:
+        async with asyncio.timeout(_CONNECT_TIMEOUT_S):
+            for bot in bots:
+                await bot.socket.connected.wait()
+    except TimeoutError as error:
+        waiting = [bot.model.recipient for bot in bots if not bot.socket.connected.is_set()]
+        raise Unreachable(
+            f"{len(waiting)} sockets were not connected in {_CONNECT_TIMEOUT_S:.0f} s, {waiting[0]} among them."
+        ) from error
 
 
 async def _assemble(

@@ -17,7 +17,7 @@ from matcher.demo.summary import latency_line
 
 _SCREEN_EVERY_S = 0.25
 _LINE_EVERY_S = 5.0
-_HEADER_LINES = 5
+_FIXED_LINES = 7  # the header, two rules, and the last line: a terminal written to its last cell scrolls
 _LEAST_NEWS = 5
 _STATUS_STYLES = {
     "submitted": "white",
@@ -41,8 +41,7 @@ class Screen:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         width, height = options.max_width, options.size.height
-        # The last line stays empty: a terminal that is written to its last cell scrolls.
-        free = max(height - _HEADER_LINES - 4, 2)
+        free = max(height - _FIXED_LINES, 2)
         news_lines = max(min(_LEAST_NEWS, free // 2), free // 3)
         yield Group(
             self._header(width),

@@ -11,7 +11,7 @@ from matcher.accounts.access import Caller
 from matcher.accounts.errors import InvalidToken, TokenExpired
 from matcher.accounts.identities import IdentityCache
 from matcher.accounts.tokens import OUTSIDE_CLOCK_SKEW_S
-from tests.accounts.world import HOME, PASSWORD, Process, World, wait_for_waiter
+from tests.accounts.world import HOME, PASSWORD, Process, World, wait_for_waiters
 
 ISSUER = "https://issuer.example"
 SECRET = "o" * 40
@@ -161,7 +161,7 @@ async def test_a_change_told_during_a_read_is_not_overwritten_by_it(world: World
         # The read waits for this lock with its snapshot still to be taken; what matters is what is told meanwhile.
         await connection.execute("LOCK TABLE memberships IN ACCESS EXCLUSIVE MODE")
         reading = asyncio.create_task(cache.authenticate(registered.access_token))
-        await wait_for_waiter(connection)
+        await wait_for_waiters(connection)
         cache.forget(registered.user_id)
     await reading
     shop_id = await world.shop()

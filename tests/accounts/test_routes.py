@@ -161,6 +161,7 @@ async def test_staff_join_and_leave(client: Client, world: World, process: Proce
     person = await register(client, "p@example.com")
     path = f"/api/v1/shops/{shop}/staff"
     body = {"email": "p@example.com", "role": "manager"}
+    problem(await client.get(path, headers=bearer(person)), 404, "not_found")
     added = await client.post(path, headers=bearer(owner, **{"Idempotency-Key": "k"}), json=body)
     assert added.status_code == 201
     assert added.json()["userId"] == person["userId"]
@@ -168,7 +169,7 @@ async def test_staff_join_and_leave(client: Client, world: World, process: Proce
     assert (again.status_code, again.headers["idempotency-replayed"]) == (201, "true")
     problem(await client.post(path, headers=bearer(owner), json=body), 409, "already_staff")
 
-    # The new manager is let in at once, although nothing was told to the cache.
+    # The new manager is let in at once, although the cache remembers an account without shops.
     listed = await client.get(path, headers=bearer(person))
     assert [(m["email"], m["role"]) for m in listed.json()["items"]] == [
         ("o@example.com", "shop_owner"),

@@ -17,7 +17,7 @@ from matcher.accounts.errors import (
 )
 from matcher.accounts.service import create_admin
 from matcher.errors import InvalidRequest, NotFound
-from tests.accounts.world import HOME, PASSWORD, Process, World, wait_for_waiter
+from tests.accounts.world import HOME, PASSWORD, Process, World, wait_for_waiters
 
 ELSEWHERE = "198.51.100.7"
 
@@ -241,7 +241,7 @@ async def test_the_grace_is_counted_from_when_the_lock_is_held(world: World, pro
     async with world.pool.acquire() as holder, holder.transaction():
         await holder.execute("SELECT FROM sessions FOR UPDATE")
         waiting = asyncio.create_task(process.accounts.refresh(registered.refresh_token))
-        await wait_for_waiter(holder)
+        await wait_for_waiters(holder)
         # The generation moves on while the repeat waits: what it reads must be newer than its wait.
         await holder.execute("UPDATE sessions SET generation = generation + 1")
     with pytest.raises(RefreshTokenReused):

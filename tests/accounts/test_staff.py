@@ -1,4 +1,5 @@
 import asyncio
+from collections.abc import Awaitable
 from uuid import UUID
 
 import pytest
@@ -11,7 +12,7 @@ from matcher.errors import Forbidden, NotFound
 from matcher.ids import uuid7
 from matcher.serialization import decode
 from matcher.transactions import IdempotentCall
-from tests.accounts.world import PASSWORD, Process, World
+from tests.accounts.world import PASSWORD, Process, World, wait_for_waiters
 
 HELPERS = ("accountant", "cashier", "stock_clerk")
 
@@ -97,28 +98,35 @@ async def test_the_last_owner_stays(world: World, process: Process) -> None:
         await process.accounts.staff.remove(owner, shop_id, owner.user_id)
 
 
+async def at_once(world: World, *work: Awaitable[None]) -> list[str]:
+    """Lets each begin, and all go on only when all have reached the owners' rows; how each ended."""
+    async with world.pool.acquire() as holder, holder.transaction():
+        await holder.execute("SELECT FROM memberships ORDER BY user_id FOR UPDATE")
+        tasks = [asyncio.ensure_future(each) for each in work]
+        await wait_for_waiters(holder, len(tasks))
+    results = await asyncio.gather(*tasks, return_exceptions=True)
+    return sorted(type(result).__name__ for result in results)
+
+
 async def test_two_owners_who_remove_each_other_leave_one(world: World, process: Process) -> None:
     shop_id = await world.shop()
     owners = [await acting(world, process, shop_id, "shop_owner", f"o{n}@example.com") for n in range(2)]
     other = await world.process()
-    results = await asyncio.gather(
+    results = await at_once(
+        world,
         process.accounts.staff.remove(owners[0], shop_id, owners[1].user_id),
         other.accounts.staff.remove(owners[1], shop_id, owners[0].user_id),
-        return_exceptions=True,
     )
-    assert sorted(type(result).__name__ for result in results) == ["LastOwner", "NoneType"]
+    assert results == ["LastOwner", "NoneType"]
     assert await world.pool.fetchval("SELECT count(*) FROM memberships") == 1
 
 
-async def test_an_owner_who_leaves_while_another_is_deleted_leaves_one(
-    world: World, process: Process
-) -> None:
+async def test_two_owners_who_delete_their_accounts_leave_one(world: World, process: Process) -> None:
     shop_id = await world.shop()
     owners = [await acting(world, process, shop_id, "shop_owner", f"o{n}@example.com") for n in range(2)]
-    results = await asyncio.gather(
-        *(process.accounts.delete_me(owner) for owner in owners), return_exceptions=True
-    )
-    assert sorted(type(result).__name__ for result in results) == ["LastOwner", "NoneType"]
+    results = await at_once(world, *(process.accounts.delete_me(owner) for owner in owners))
+    assert results == ["LastOwner", "NoneType"]
+    assert await world.pool.fetchval("SELECT count(*) FROM memberships") == 1
 
 
 async def test_somebody_who_does_not_work_there_cannot_be_removed(world: World, process: Process) -> None:

@@ -147,12 +147,20 @@ def client_of(process: Process) -> httpx.AsyncClient:
     )
 
 
-async def wait_for_waiter(connection: Connection) -> None:
-    """Until another connection waits for a lock that this one holds."""
-    waiting = (
-        "SELECT count(*) FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY(pg_blocking_pids(pid))"
-    )
-    while not await connection.fetchval(waiting):
+WAITERS = """
+WITH RECURSIVE waiters (pid) AS (
+    SELECT pid FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY(pg_blocking_pids(pid))
+    UNION
+    SELECT pg_locks.pid FROM pg_locks, waiters
+    WHERE NOT granted AND waiters.pid = ANY(pg_blocking_pids(pg_locks.pid))
+)
+SELECT count(DISTINCT pid) FROM waiters
+"""
+
+
+async def wait_for_waiters(connection: Connection, number: int = 1) -> None:
+    """Until so many other connections wait, directly or in a row, for locks that this one holds."""
+    while await connection.fetchval(WAITERS) < number:
         pass
 
 

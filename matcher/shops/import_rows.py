@@ -6,7 +6,6 @@ Owns the file's form: the columns, their limits, what is derived. Must not know 
 import csv
 import gzip
 import io
-import math
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -66,6 +65,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 _SOURCE = re.compile(r"[a-z0-9][a-z0-9_.-]*")
 _COUNTRY = re.compile(r"[A-Z]{2}")
 _CURRENCY = re.compile(r"[A-Z]{3}")
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)", re.ASCII)
 _PHONE = re.compile(r"\+?[\d ()./-]{5,31}")
 _EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
 
@@ -261,13 +261,10 @@ def _matching(row: Mapping[str, str], column: str, pattern: re.Pattern[str]) -> 
 
 
 def _number(row: Mapping[str, str], column: str) -> float:
-    try:
-        number = float(row[column])
-    except ValueError:
-        raise RowRefused(column, "must be a number") from None
-    if not math.isfinite(number):
-        raise RowRefused(column, "must be a finite number")
-    return number
+    text = row[column].strip()
+    if not _NUMBER.fullmatch(text):
+        raise RowRefused(column, "must be a decimal number")
+    return float(text)
 
 
 def _degrees(row: Mapping[str, str], column: str, limit: float) -> float:

@@ -11,7 +11,7 @@ from time import perf_counter
 
 import msgspec
 
-from matcher.db import Connection, Pool, load_queries
+from matcher.db import Connection, Pool, Row, load_queries
 from matcher.shops.import_rows import (
     ImportedShop,
     ImportOptions,
@@ -88,10 +88,12 @@ async def _import(
         await connection.execute(SQL["create_batch"])
         batch = await asyncio.to_thread(next, batches, None)
         while batch is not None:
-            # The next batch is read while PostgreSQL writes this one.
-            batch, _ = await asyncio.gather(
-                asyncio.to_thread(next, batches, None), _write(connection, batch, options, summary)
-            )
+            # The next batch is read while PostgreSQL writes this one; neither is left running when one fails.
+            reading = asyncio.create_task(asyncio.to_thread(next, batches, None))
+            try:
+                await _write(connection, batch, options, summary)
+            finally:
+                batch = await reading
             summary.seconds = perf_counter() - started_s
             if tell:
                 tell(summary)
@@ -140,14 +142,25 @@ async def _write(
             "import_batch", records=batch, columns=list(ImportedShop._fields)
         )
         await connection.execute(SQL["analyze_batch"])
+        await connection.execute(SQL["plan_by_index"])
         claimed = await connection.fetchval(SQL["count_claimed"])
-        written = await connection.fetchrow(SQL["write_batch"])
+        written = await connection.fetch(SQL["write_batch"])
+        await _write_makes(connection, batch, written)
     except BaseException:
         await transaction.rollback()
         raise
     await (transaction.rollback() if options.dry_run else transaction.commit())
-    assert written is not None, "counts are always one row"
+    inserted = sum(row["inserted"] for row in written)
     summary.claimed += claimed
-    summary.inserted += written["inserted"]
-    summary.updated += written["updated"]
-    summary.unchanged += len(batch) - claimed - written["inserted"] - written["updated"]
+    summary.inserted += inserted
+    summary.updated += len(written) - inserted
+    summary.unchanged += len(batch) - claimed - len(written)
+
+
+async def _write_makes(connection: Connection, batch: list[ImportedShop], written: list[Row]) -> None:
+    """The makes of the shops that were written, where the file states them; their rows are locked."""
+    makes = {(shop.source, shop.source_ref): shop.makes for shop in batch}
+    stated = {row["id"]: found for row in written if (found := makes[row["source"], row["source_ref"]])}
+    await connection.execute(SQL["remove_makes"], list(stated))
+    pairs = [(shop_id, make) for shop_id, found in stated.items() for make in found]
+    await connection.copy_records_to_table("shop_makes", records=pairs, columns=["shop_id", "make"])

@@ -7,6 +7,7 @@ from typing import Any
 from litestar import Request, Response, get
 from litestar.datastructures import State
 from litestar.openapi.plugins import SwaggerRenderPlugin
+from litestar.params import FromPath
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
@@ -102,7 +103,7 @@ def _registry() -> CollectorRegistry:
 
 
 @get("/schema-assets/{name:str}", opt=PUBLIC, include_in_schema=False, sync_to_thread=False)
-def schema_asset(name: str) -> Response[bytes]:
+def schema_asset(name: FromPath[str]) -> Response[bytes]:
     """The API page's own files, so that it works without the internet."""
     if name not in ASSETS:
         raise NotFound

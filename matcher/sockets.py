@@ -57,6 +57,9 @@ class SocketIdentities:
     async def authenticate(self, token: str, shop_id: UUID | None) -> Session:
         """See the port."""
         caller = await self._identities.authenticate(token)
+        if shop_id is not None and shop_id not in caller.shops:
+            # It may have been given the shop a moment ago: ask the database before refusing.
+            caller = await self._identities.authenticate(token, fresh=True)
         acting = caller.acting_for(shop_id if shop_id in caller.shops else None)
         return Session(caller.user_id, caller.shops, caller.token_expires_s, acting)
 

@@ -1,10 +1,10 @@
 """HTTP of notifications (CONTRACT 6). Translations only."""
 
-from typing import Annotated
 from uuid import UUID
 
 from litestar import Response, get, post, put
-from litestar.params import Dependency, Parameter
+from litestar.di import NamedDependency
+from litestar.params import FromPath, FromQuery, JSONBody
 
 from matcher.accounts.access import Access, Caller
 from matcher.http import answer, json_response
@@ -13,14 +13,16 @@ from matcher.notifications.service import NotificationService
 from matcher.paging import DEFAULT_LIMIT, Cursor, Limit, Page
 from matcher.transactions import IdempotentCall
 
-Notifications = Annotated[NotificationService, Dependency(skip_validation=True)]
+Notifications = NamedDependency[NotificationService]
+Signed = NamedDependency[Caller]
+Call = NamedDependency[IdempotentCall | None]
 
 
 @get("/notifications", opt={"access": Access.SIGNED_IN}, tags=["notifications"])
 async def list_notifications(
     notifications: Notifications,
-    caller: Caller,
-    unread: Annotated[bool | None, Parameter(query="unread")] = None,
+    caller: Signed,
+    unread: FromQuery[bool | None] = None,
     limit: Limit = DEFAULT_LIMIT,
     cursor: Cursor = None,
 ) -> Response[Page[schemas.NotificationView]]:
@@ -30,7 +32,7 @@ async def list_notifications(
 
 @put("/notifications/{notification_id:uuid}/read", opt={"access": Access.SIGNED_IN}, tags=["notifications"])
 async def read_notification(
-    notifications: Notifications, caller: Caller, notification_id: UUID
+    notifications: Notifications, caller: Signed, notification_id: FromPath[UUID]
 ) -> Response[schemas.NotificationView]:
     """Mark a notification read."""
     return answer(await notifications.mark_read(caller, notification_id))
@@ -38,7 +40,7 @@ async def read_notification(
 
 @post("/notifications/send", opt={"access": Access.ADMIN}, tags=["notifications"])
 async def send_notification(
-    notifications: Notifications, call: IdempotentCall | None, data: schemas.NotificationSend
+    notifications: Notifications, call: Call, data: JSONBody[schemas.NotificationSend]
 ) -> Response[schemas.NotificationSent]:
     """Tell people something; their sockets get it at once."""
     return answer(await notifications.send(data, call))

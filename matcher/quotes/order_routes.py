@@ -1,10 +1,11 @@
 """HTTP of orders (CONTRACT 4). Translations only."""
 
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 from uuid import UUID
 
 from litestar import Request, Response, get, post, put
-from litestar.params import Dependency, Parameter
+from litestar.di import NamedDependency
+from litestar.params import FromPath, FromQuery, JSONBody
 
 from matcher.accounts.access import Access, Caller
 from matcher.http import answer, expected_version, json_response
@@ -17,8 +18,11 @@ from matcher.transactions import IdempotentCall
 CUSTOMER = {"access": Access.CUSTOMER}
 SIGNED_IN = {"access": Access.SIGNED_IN}
 
-Orders = Annotated[OrderService, Dependency(skip_validation=True)]
-Changes = Annotated[OrderChanges, Dependency(skip_validation=True)]
+Orders = NamedDependency[OrderService]
+Changes = NamedDependency[OrderChanges]
+Signed = NamedDependency[Caller]
+Call = NamedDependency[IdempotentCall | None]
+AnyRequest = Request[Any, Any, Any]
 Status = Literal[
     "draft", "submitted", "quoted", "accepted", "processing", "shipped", "delivered", "expired", "cancelled"
 ]
@@ -26,7 +30,7 @@ Status = Literal[
 
 @post("/auto-parts-orders", opt=CUSTOMER, tags=["orders"])
 async def create_order(
-    orders: Orders, caller: Caller, call: IdempotentCall | None, data: schemas.OrderCreate
+    orders: Orders, caller: Signed, call: Call, data: JSONBody[schemas.OrderCreate]
 ) -> Response[schemas.OrderView]:
     """Post an order, or keep it as a draft: the nearest shops for the make are asked at once.
 
@@ -38,9 +42,9 @@ async def create_order(
 @get("/auto-parts-orders/user/{user_id:uuid}", opt=SIGNED_IN, tags=["orders"])
 async def list_orders(
     orders: Orders,
-    caller: Caller,
-    user_id: UUID,
-    status: Annotated[Status | None, Parameter(query="status")] = None,
+    caller: Signed,
+    user_id: FromPath[UUID],
+    status: FromQuery[Status | None] = None,
     limit: Limit = DEFAULT_LIMIT,
     cursor: Cursor = None,
 ) -> Response[Page[schemas.OrderView]]:
@@ -50,7 +54,7 @@ async def list_orders(
 
 @get("/auto-parts-orders/{order_id:uuid}", opt=SIGNED_IN, tags=["orders"])
 async def get_order(
-    orders: Orders, caller: Caller, order_id: UUID
+    orders: Orders, caller: Signed, order_id: FromPath[UUID]
 ) -> Response[schemas.OrderView | schemas.DispatchView]:
     """An order with its quotes; a shop that was asked sees its own view of it."""
     return json_response(await orders.read(caller, order_id))
@@ -58,7 +62,11 @@ async def get_order(
 
 @put("/auto-parts-orders/{order_id:uuid}", opt=CUSTOMER, tags=["orders"])
 async def update_order(
-    request: Request[Any, Any, Any], orders: Orders, caller: Caller, order_id: UUID, data: schemas.OrderUpdate
+    request: AnyRequest,
+    orders: Orders,
+    caller: Signed,
+    order_id: FromPath[UUID],
+    data: JSONBody[schemas.OrderUpdate],
 ) -> Response[schemas.OrderView]:
     """Replace fields of a draft. 409 `order_not_editable` once it is submitted, `version_conflict`."""
     return answer(await orders.update(caller, order_id, data, expected_version(request)))
@@ -66,7 +74,7 @@ async def update_order(
 
 @post("/auto-parts-orders/{order_id:uuid}/submit", status_code=200, opt=CUSTOMER, tags=["orders"])
 async def submit_order(
-    orders: Orders, caller: Caller, call: IdempotentCall | None, order_id: UUID
+    orders: Orders, caller: Signed, call: Call, order_id: FromPath[UUID]
 ) -> Response[schemas.OrderView]:
     """Submit a draft. 409 `order_already_submitted`, `too_many_open_orders`."""
     return answer(await orders.submit(caller, order_id, call))
@@ -75,10 +83,10 @@ async def submit_order(
 @post("/auto-parts-orders/{order_id:uuid}/cancel", status_code=200, opt=SIGNED_IN, tags=["orders"])
 async def cancel_order(
     changes: Changes,
-    caller: Caller,
-    call: IdempotentCall | None,
-    order_id: UUID,
-    data: schemas.CancelRequest | None = None,
+    caller: Signed,
+    call: Call,
+    order_id: FromPath[UUID],
+    data: JSONBody[schemas.CancelRequest | None] = None,
 ) -> Response[schemas.OrderView | schemas.DispatchView]:
     """The customer cancels (until `processing`); the winning shop gives the order back (until `shipped`).
 
@@ -89,7 +97,11 @@ async def cancel_order(
 
 @post("/auto-parts-orders/{order_id:uuid}/extend", status_code=200, opt=CUSTOMER, tags=["orders"])
 async def extend_order(
-    changes: Changes, caller: Caller, call: IdempotentCall | None, order_id: UUID, data: schemas.ExtendRequest
+    changes: Changes,
+    caller: Signed,
+    call: Call,
+    order_id: FromPath[UUID],
+    data: JSONBody[schemas.ExtendRequest],
 ) -> Response[schemas.OrderView]:
     """Keep an open order open longer, 24 hours in all. 422 `extension_too_long`."""
     return answer(await changes.extend(caller, order_id, data.minutes, call))
@@ -97,14 +109,20 @@ async def extend_order(
 
 @post("/auto-parts-orders/{order_id:uuid}/status", status_code=200, opt=SIGNED_IN, tags=["orders"])
 async def set_order_status(
-    changes: Changes, caller: Caller, call: IdempotentCall | None, order_id: UUID, data: schemas.StatusUpdate
+    changes: Changes,
+    caller: Signed,
+    call: Call,
+    order_id: FromPath[UUID],
+    data: JSONBody[schemas.StatusUpdate],
 ) -> Response[schemas.DispatchView]:
     """The winning shop reports progress and tracking. 409 `order_state` for a step that does not follow."""
     return answer(await changes.set_status(caller, order_id, data, call))
 
 
 @get("/auto-parts-orders/{order_id:uuid}/dispatches", opt=SIGNED_IN, tags=["orders"])
-async def explain_order(orders: Orders, caller: Caller, order_id: UUID) -> Response[schemas.DispatchList]:
+async def explain_order(
+    orders: Orders, caller: Signed, order_id: FromPath[UUID]
+) -> Response[schemas.DispatchList]:
     """Who was asked, in which order, why, and what each did; for the customer and admins."""
     return json_response(await orders.explain(caller, order_id))
 

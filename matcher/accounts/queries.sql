@@ -166,3 +166,11 @@ UPDATE users SET version = version + 1 FROM gone WHERE users.id = gone.user_id
 
 -- name: find_contact
 SELECT name, phone FROM users WHERE id = $1 AND status = 'active'
+
+-- name: delete_stale_sessions
+-- As delete_ended_sessions, for accounts that do not sign in again.
+DELETE FROM sessions
+WHERE expires_at < (SELECT matcher_now()) OR revoked_at < (SELECT matcher_now()) - $1::interval
+
+-- name: delete_stale_failures
+DELETE FROM login_failures WHERE window_started_at < (SELECT matcher_now()) - $1::interval

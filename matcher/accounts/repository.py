@@ -71,3 +71,9 @@ async def find_contact(connection: Connection, user_id: UUID) -> dict[str, str |
     """Whom a shop asks for: `name` and `phone` of an active account."""
     row = await connection.fetchrow(SQL["find_contact"], user_id)
     return dict(row) if row else None
+
+
+async def delete_stale(pool: Pool, *, access_life: timedelta, failures_window: timedelta) -> None:
+    """Forget sessions that nobody can use any more, and windows of failures that are over."""
+    await pool.execute(SQL["delete_stale_sessions"], access_life)
+    await pool.execute(SQL["delete_stale_failures"], failures_window)

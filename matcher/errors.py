@@ -120,7 +120,7 @@ class PayloadTooLarge(MatcherError):
 
 
 class UnsupportedMediaType(MatcherError):
-    """Send the body as application/json."""
+    """Send the body as application/json, not packed."""
 
     code = "unsupported_media_type"
     status = 415

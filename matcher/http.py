@@ -10,6 +10,7 @@ from typing import Any, Final, TypeVar
 
 import structlog
 from litestar import Request, Response
+from litestar.connection import ASGIConnection
 from litestar.dto import AbstractDTO, DTOConfig
 from litestar.dto.data_structures import DTOFieldDefinition
 from litestar.enums import ScopeType
@@ -51,6 +52,7 @@ class WireDTO(AbstractDTO[T]):
 
     def decode_bytes(self, value: bytes) -> Any:
         """The body as the handler's struct; InvalidRequest names the field."""
+        require_json(self.asgi_connection)
         return decode(value, self.asgi_connection.route_handler.parsed_data_field.annotation)
 
     def decode_builtins(self, value: Any) -> Any:
@@ -83,6 +85,13 @@ class WireDTO(AbstractDTO[T]):
     def detect_nested_field(cls, field_definition: FieldDefinition) -> bool:
         """Never: see `generate_field_definitions`."""
         return False
+
+
+def require_json(connection: ASGIConnection[Any, Any, Any, Any]) -> None:
+    """UnsupportedMediaType for a body that says it is something else, or is packed; saying nothing is fine."""
+    media_type = connection.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type not in ("", "application/json") or connection.headers.get("content-encoding"):
+        raise UnsupportedMediaType
 
 
 def answer(reply: Reply, headers: dict[str, str] | None = None) -> Response[Any]:

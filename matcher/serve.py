@@ -3,6 +3,7 @@
 uvicorn would close sockets with 1012 before the app's lifespan ends; clients are promised 4000.
 """
 
+import logging
 import os
 import signal
 import sys
@@ -12,11 +13,18 @@ from typing import Any
 import click
 import uvicorn
 from litestar import Litestar
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from uvicorn.supervisors import Multiprocess
+from websockets.frames import CloseCode as WsCode
+from websockets.server import ServerProtocol
 
 from matcher.app import create_app
+from matcher.errors import InvalidRequest
+from matcher.http import PROBLEM_JSON
 from matcher.operations import MULTIPROCESS_VARIABLE
+from matcher.realtime.close_codes import CloseCode, close
+from matcher.realtime.protocol import MAX_FRAME_BYTES
 from matcher.runtime import configure_logging, database_url
 from matcher.serialization import encode
 from matcher.settings import Settings
@@ -29,8 +37,35 @@ def application() -> Litestar:
     return create_app(settings)
 
 
-class DrainingProtocol(WebSocketsSansIOProtocol):
+class HttpProtocol(HttpToolsProtocol):
+    """What is no HTTP never reaches the app; its refusal has the shape of all others."""
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer with a problem document and close the connection."""
+        body = encode(InvalidRequest("This is not a valid HTTP/1.1 request.").problem())
+        head = (
+            b"HTTP/1.1 400 Bad Request\r\ncontent-type: %b\r\ncontent-length: %d\r\nconnection: close\r\n\r\n"
+        )
+        self.transport.write(head % (PROBLEM_JSON.encode(), len(body)) + body)
+        self.transport.close()
+
+
+class FrameParser(ServerProtocol):
+    """Closes with the contract's 4500 where WebSocket has codes of its own for frames that cannot be read."""
+
+    def fail(self, code: int, reason: str = "") -> None:
+        """Frames that are too large (1009), not UTF-8 (1007) or malformed (1002) are bad frames."""
+        unreadable = code in {WsCode.PROTOCOL_ERROR, WsCode.INVALID_DATA, WsCode.MESSAGE_TOO_BIG}
+        ending = close(CloseCode.BAD_FRAME, f"Bad frame: {reason}") if unreadable else (code, reason)
+        super().fail(*ending)
+
+
+class SocketProtocol(WebSocketsSansIOProtocol):
     """Leaves the goodbye to real time: open sockets are closed with 4000, running requests answered first."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.conn = FrameParser(max_size=self.config.ws_max_size, logger=logging.getLogger("uvicorn.error"))
 
     def shutdown(self) -> None:
         """uvicorn stops: it waits for the sockets' tasks, which end as real time closes them."""
@@ -58,11 +93,11 @@ def serve(host: str | None, port: int | None, workers: int | None) -> None:
         port=settings.port,
         workers=settings.workers,
         loop="uvloop",
-        http="httptools",
-        ws=DrainingProtocol,
-        ws_max_size=64 * 1024,
+        http=HttpProtocol,
         # Frames are small and often sent to many: compressing each costs 200 KB a socket and time.
-        ws_per_message_deflate=False,
+        # SocketProtocol offers no compression.
+        ws=SocketProtocol,
+        ws_max_size=MAX_FRAME_BYTES,
         ws_ping_interval=settings.heartbeat_s,
         ws_ping_timeout=settings.heartbeat_s,
         timeout_graceful_shutdown=int(settings.drain_s),

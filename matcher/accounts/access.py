@@ -110,7 +110,7 @@ def bearer_token(connection: ASGIConnection[Any, Any, Any, Any]) -> str | None:
 
 async def guard(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
     """The app's one guard: authenticates and applies the route's rule."""
-    if connection.scope["method"] == "OPTIONS":
+    if connection.scope.get("method") == "OPTIONS":
         return  # Litestar's own handler, which has no rule: it tells a path's methods, as a 405 does
     access: Access = handler.opt["access"]
     token = bearer_token(connection)

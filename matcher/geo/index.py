@@ -21,7 +21,7 @@ from matcher.geo.types import Place
 
 __all__ = ["Hit", "IndexStats", "Site", "SiteIndex"]
 
-# About 1 KB each.
+# About 1 KB each; 0 keeps none.
 HOT_CAPACITY = 50_000
 
 
@@ -137,7 +137,7 @@ class SiteIndex:
                 self._hot_hits += 1
                 return hits
         hits = self._search(tables, place, count, now_s, exclude, beyond_area)
-        if not exclude and not beyond_area:
+        if not exclude and not beyond_area and self._pool.capacity:
             last_m = hits[-1].distance_mm / 1000 if len(hits) == count else math.inf
             tables.hot.learn(place, count, now_s, last_m)
         return hits

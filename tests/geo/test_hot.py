@@ -201,6 +201,12 @@ def test_entries_stay_within_the_bound_and_used_ones_survive() -> None:
     assert index.stats().hot_hits == before.hot_hits + 1
 
 
+def test_index_without_capacity_keeps_nothing_hot() -> None:
+    index = SiteIndex.build(_spread(50), hot_capacity=0)
+    assert [_ask(index) for _ in range(4)] == [[0, 1, 2]] * 4
+    assert (index.stats().hot_hits, index.stats().hot_cells) == (0, 0)
+
+
 def test_notes_about_misses_stay_within_their_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hot, "_NOTES_MAX", 10)
     index = SiteIndex.build(_spread(50))

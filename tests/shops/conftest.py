@@ -113,6 +113,7 @@ class World:
     client: httpx.AsyncClient
     pool: Pool
     directory: ShopDirectory
+    uploads: UploadService
     steps: tuple[dict[str, Any], ...] = STEPS
     png: bytes = PNG
 
@@ -211,5 +212,5 @@ async def world(pool: Pool, settings: Settings) -> AsyncIterator[World]:
     # On the test's own event loop, where the pool lives.
     transport = httpx.ASGITransport(app)
     async with httpx.AsyncClient(transport=transport, base_url="http://api.test") as client:
-        yield World(client, pool, directory)
+        yield World(client, pool, directory, services["uploads"])
     passwords.close()

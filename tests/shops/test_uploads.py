@@ -1,7 +1,7 @@
 """Uploads: content decides, sizes are bounded, files are their owner's and the admins'."""
 
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from hypothesis import given
@@ -152,3 +152,11 @@ async def test_a_repeated_upload_with_its_key_is_stored_once(world: Any) -> None
     other = await owner.refused("POST", "/uploads", files={"file": ("x", JPEG)}, headers=key)
     assert other["code"] == "idempotency_key_reused"
     assert await world.pool.fetchval("SELECT count(*) FROM uploads") == 1
+
+
+async def test_foreign_files_are_found_among_ids(world: Any) -> None:
+    owner, other = await world.person(), await world.person()
+    own = UUID((await owner.do("POST", "/uploads", files={"file": ("x", PNG)}))["id"])
+    foreign = UUID((await other.do("POST", "/uploads", files={"file": ("x", PNG)}))["id"])
+    unknown = uuid4()
+    assert await world.uploads.find_foreign(owner.id, {own, foreign, unknown}) == {foreign, unknown}

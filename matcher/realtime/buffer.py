@@ -8,13 +8,15 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from matcher.events import Event, Target, entity_id
-from matcher.realtime.cursor import Cursor, Position, entry_prefix
+from matcher.realtime.cursor import NOWHERE, Cursor, Position, entry_prefix
 from matcher.realtime.frames import event_frame, event_parts
 from matcher.realtime.log import Entry
 
 # Python objects beside the payload: a Target with its strings, a Delivery, a place in two containers
 # (measured with tracemalloc: 560 bytes).
 DELIVERY_OVERHEAD_BYTES = 560
+
+_NOWHERE = str(NOWHERE).encode()
 
 
 class LoggedEvent:
@@ -28,11 +30,11 @@ class LoggedEvent:
         self.cursor_prefix = cursor_prefix
         self._parts: tuple[bytes, bytes] | None = None
 
-    def frame(self, target: Target, number: int) -> bytes:
-        """The frame for one recipient; `number` is the delivery's in its entry, from 1."""
+    def frame(self, target: Target, cursor: bytes) -> bytes:
+        """The frame for one recipient."""
         if self._parts is None:
             self._parts = event_parts(self.event)
-        return event_frame(self._parts, self.event, target, b"%b.%d" % (self.cursor_prefix, number))
+        return event_frame(self._parts, self.event, target, cursor)
 
 
 class Delivery(NamedTuple):
@@ -50,7 +52,11 @@ class Delivery(NamedTuple):
 
     def frame(self) -> bytes:
         """Its bytes for a socket."""
-        return self.logged.frame(self.target, self.number)
+        return self.logged.frame(self.target, b"%b.%d" % (self.logged.cursor_prefix, self.number))
+
+    def frame_from_nowhere(self) -> bytes:
+        """The same for a socket that misses something before it: its client must not resume from here."""
+        return self.logged.frame(self.target, _NOWHERE)
 
 
 class _Recipient:

@@ -125,6 +125,8 @@ class Connection:
 
     def deliver(self, frame: bytes, delivery: Delivery) -> None:
         """An event of the log: to the client, or held until the snapshot has been sent."""
+        if self._stale:  # what the log lost comes with the snapshot, so no cursor may lead past it before
+            frame = delivery.frame_from_nowhere()
         took = self._writer.put(frame) if self._held is None else self._held.add(frame, delivery)
         if not took:
             self.close(SLOW)

@@ -63,14 +63,14 @@ class Hub:
         # None while this process does not know where the log stands: cursors then cover nothing.
         self._buffers: list[Buffer | None] = [None] * event_log.partitions
         self._healthy = [False] * event_log.partitions
-        self._ready = asyncio.Event()
+        self._settled = asyncio.Event()  # ready, or known to be without the log
         self._by_recipient: dict[str, set[Subscriber]] = {}
         self._by_user: dict[UUID, set[Subscriber]] = {}
 
     @property
     def ready(self) -> bool:
-        """Whether the log has been read back, so that sockets can resume here."""
-        return self._ready.is_set()
+        """Whether this process knows where the log stands, so that sockets can resume here."""
+        return None not in self._buffers
 
     @property
     def healthy(self) -> bool:
@@ -84,10 +84,10 @@ class Hub:
                 tasks.create_task(self._follow(partition))
 
     async def wait_ready(self, timeout_s: float) -> None:
-        """Wait for `ready`, not for ever: without the log a socket still gets its snapshot."""
+        """Wait for `ready` after the start, not for ever: without the log a socket still gets its snapshot."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
-                await self._ready.wait()
+                await self._settled.wait()
 
     def admit(self, subscriber: Subscriber, *, limit: int | None) -> bool:
         """Count a socket for its account; False when the account has `limit` already."""
@@ -137,6 +137,7 @@ class Hub:
                     self._buffers[partition] = None
                 except REDIS_ERRORS as error:
                     self._healthy[partition] = False
+                    self._settled.set()
                     log.warning("event_log_away", partition=partition, error=repr(error))
                     await asyncio.sleep(RETRY_S * random.uniform(0.5, 1.5))  # noqa: S311  jitter, no secret
         finally:
@@ -158,8 +159,8 @@ class Hub:
         for entry in past:
             buffer.add(entry)
         self._buffers[partition] = buffer
-        if None not in self._buffers:
-            self._ready.set()
+        if self.ready:
+            self._settled.set()
         # Sockets that were here before may have missed what lies between; a snapshot read from now on has
         # all that was logged up to `newest`, because entries are written after their commit.
         self._reset_sockets(partition)

@@ -21,8 +21,8 @@ from matcher.geo.types import Place
 
 __all__ = ["Hit", "IndexStats", "Site", "SiteIndex"]
 
-# About 1 KB each; 0 keeps none.
-HOT_CAPACITY = 50_000
+# Hot cells of all tags together, about 4 KB each; 0 keeps none.
+HOT_CAPACITY = 30_000
 
 
 class IndexStats(msgspec.Struct, frozen=True):

@@ -186,11 +186,7 @@ class Transactions:
                 async with connection.transaction() if call else nullcontext():
                     reply = Reply(status, encode(await work(transaction)))
             except MatcherError as error:
-                if (
-                    call is None
-                    or (error.status in (409, 429) and error.retry_after_s)
-                    or error.status >= 500
-                ):
+                if call is None or not _is_kept(error):
                     raise
                 transaction, refusal = Transaction(connection), error
                 reply = Reply(error.status, encode(error.problem()))
@@ -229,6 +225,11 @@ class Transactions:
             await transaction.connection.execute(SQL["insert_outbox"], outbox_ids[-1], topic, ids, versions)
             events += await self._renderers[topic](transaction.connection, ids, versions)
         return outbox_ids, events
+
+
+def _is_kept(refusal: MatcherError) -> bool:
+    """Whether the same request would be refused for ever: not what passes with time."""
+    return refusal.status < 500 and refusal.status != 429 and refusal.retry_after_s is None
 
 
 def replay(call: IdempotentCall, row: Any) -> Reply:

@@ -62,7 +62,8 @@ class OrderService:
 
     async def create(self, caller: Caller, body: OrderCreate, call: IdempotentCall | None) -> Reply:
         """Submit an order (or keep a draft). 201 once it is durable and its shops are chosen."""
-        order = await self._prepare(caller, body, call)
+        await self._check_photos(caller, body.parts)
+        order = self._prepare(caller, body, call)
         if body.draft:
             return await self._transactions.run(
                 lambda tx: self._insert_draft(tx, order), status=201, call=call
@@ -74,6 +75,8 @@ class OrderService:
         self, caller: Caller, order_id: UUID, body: OrderUpdate, expected_version: int | None
     ) -> Reply:
         """Replace fields of a draft; OrderNotEditable once it is submitted."""
+        # Before the transaction: a second connection taken inside would let full pools wait for themselves.
+        await self._check_photos(caller, body.parts or ())
 
         async def work(tx: Transaction) -> dict[str, Any]:
             locked = await self._lock_own(tx.connection, caller, order_id)
@@ -83,7 +86,9 @@ class OrderService:
                 raise VersionConflict
             row = await tx.connection.fetchrow(SQL["find_order"], order_id)
             assert row is not None
-            order = await self._prepare(caller, _merged(row, body), None)
+            order = self._prepare(caller, _merged(row, body), None)
+            if body.parts is None:  # its lines keep their ids
+                order = msgspec.structs.replace(order, parts=row["parts"])
             await tx.connection.execute(
                 SQL["update_draft"],
                 order_id,
@@ -173,12 +178,11 @@ class OrderService:
             "respondedAt": dispatch["responded_at"],
         }
 
-    async def _prepare(self, caller: Caller, body: OrderCreate, call: IdempotentCall | None) -> NewOrder:
+    def _prepare(self, caller: Caller, body: OrderCreate, call: IdempotentCall | None) -> NewOrder:
         """Everything about an order that can be refused before the database is asked."""
         if body.payment_method == "card":
             raise PaymentMethodUnavailable
         make, vehicle = _vehicle(body.vehicle, self._now().year)
-        await self._check_photos(caller, body.parts)
         place = body.delivery_location
         opens = self._now()
         return NewOrder(

@@ -46,7 +46,13 @@ WHERE order_id = $1 AND status = 'active'
 SELECT count(*) FROM quotes WHERE order_id = $1 AND status = 'active'
 
 -- Answering implies having seen; the first answer is the one that the reply time counts.
+-- A shop that declined dropped the dispatch, and its earlier quotes of the order with it: say them again.
 -- name: mark_quoted
+WITH repeated AS (
+    UPDATE quotes SET version = $3
+    WHERE order_id = $2 AND shop_id = $1 AND version <> $3
+      AND EXISTS (SELECT FROM dispatches WHERE shop_id = $1 AND order_id = $2 AND status = 'declined')
+)
 UPDATE dispatches
 SET status = 'quoted', decline_reason = NULL, version = $3,
     seen_at = coalesce(seen_at, $4), responded_at = coalesce(responded_at, $4)

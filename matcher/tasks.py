@@ -11,6 +11,7 @@ from datetime import timedelta
 import msgspec
 
 from matcher import metrics
+from matcher.accounts.repository import delete_stale
 from matcher.core import RENDERERS, Core
 from matcher.db import load_queries
 from matcher.quotes.settling import expire_quotes
@@ -50,12 +51,21 @@ def periodic_tasks(core: Core) -> list[Task]:
     async def delete_old_keys() -> None:
         await core.pool.execute(DELETE_OLD_KEYS, timedelta(seconds=core.settings.idempotency_keep_s))
 
+    async def delete_stale_sessions() -> None:
+        settings = core.settings
+        await delete_stale(
+            core.pool,
+            access_life=timedelta(seconds=settings.access_token_s),
+            failures_window=timedelta(seconds=settings.login_window_s),
+        )
+
     return [
         Task("expire-orders", 1, sweeps.expire_orders),
         Task("expire-quotes", 1, lambda: expire_quotes(core.transactions, SWEEP_BATCH)),
         Task("widen-orders", 1, sweeps.widen_orders),
         Task("sweep-outbox", 1, sweep_outbox),
         Task("revoke-closed-shops", 10, sweeps.revoke_closed_shops),
-        Task("delete-old-drafts", 600, sweeps.delete_old_drafts),
+        Task("close-old-drafts", 600, sweeps.close_old_drafts),
         Task("delete-old-keys", 600, delete_old_keys),
+        Task("delete-stale-sessions", 600, delete_stale_sessions),
     ]

@@ -121,11 +121,13 @@ UPDATE dispatches SET status = 'closed', closed_reason = 'revoked', version = $2
 UPDATE quotes q
 SET status = 'active', version = $2, updated_at = $3
 FROM (
-    SELECT DISTINCT ON (shop_id) id, status, valid_until
+    SELECT DISTINCT ON (shop_id) id, shop_id, status, valid_until
     FROM quotes
     WHERE order_id = $1
     ORDER BY shop_id, id DESC
 ) newest
+JOIN dispatches d
+  ON d.order_id = $1 AND d.shop_id = newest.shop_id AND d.closed_reason = 'accepted_elsewhere'  -- not a revoked shop's
 WHERE q.id = newest.id AND newest.status = 'rejected' AND (newest.valid_until IS NULL OR newest.valid_until > $3)
 RETURNING q.shop_id
 
@@ -160,15 +162,19 @@ LIMIT $1
 -- name: asked_shops
 SELECT shop_id FROM dispatches WHERE order_id = $1
 
--- name: expire_due
--- Locks what is due and skips what somebody is changing at this moment: the next sweep sees how that ended.
+-- name: lock_due
+-- Skips what somebody is changing at this moment: the next sweep sees how that ended.
+SELECT id
+FROM orders
+WHERE status IN ('submitted', 'quoted') AND expires_at <= (SELECT matcher_now())
+ORDER BY expires_at
+LIMIT $1
+FOR UPDATE SKIP LOCKED
+
+-- name: expire_locked
+-- After the lock and apart from it: within one statement a quote that was committed just before is not seen.
 WITH due AS (
-    SELECT id, version + 1 AS version
-    FROM orders
-    WHERE status IN ('submitted', 'quoted') AND expires_at <= (SELECT matcher_now())
-    ORDER BY expires_at
-    LIMIT $1
-    FOR UPDATE SKIP LOCKED
+    SELECT id, version + 1 AS version FROM orders WHERE id = ANY($1::uuid[])
 ), clock AS MATERIALIZED (
     SELECT matcher_now() AS now
 ), closed_dispatches AS (
@@ -205,13 +211,8 @@ RETURNING true
 UPDATE quotes SET status = 'rejected', version = $3, updated_at = $4
 WHERE order_id = $1 AND shop_id = $2 AND status = 'active'
 
--- name: set_open_status
-UPDATE orders
-SET status = $2, version = $3, view_version = CASE WHEN status <> $2 THEN $3 ELSE view_version END, updated_at = $4
-WHERE id = $1
-
--- name: delete_old_drafts
-DELETE FROM orders WHERE status = 'draft' AND created_at < (SELECT matcher_now()) - $1::interval
+-- name: old_drafts
+SELECT id FROM orders WHERE status = 'draft' AND created_at < (SELECT matcher_now()) - $1::interval LIMIT $2
 
 -- name: closed_shops_with_dispatches
 SELECT DISTINCT d.shop_id

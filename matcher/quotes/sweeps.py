@@ -5,23 +5,30 @@ late workers and repeated calls do no harm. Nothing here is needed for correctne
 read the clock themselves; the sweeps only tell people.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
+import structlog
+
 from matcher import metrics
-from matcher.db import load_queries
+from matcher.db import DatabaseUnavailable, load_queries
 from matcher.geo.types import Place
-from matcher.quotes.lifecycle import OPEN, is_expired, open_status
+from matcher.quotes.events import TOPIC
+from matcher.quotes.lifecycle import OPEN, OrderStatus, is_expired
 from matcher.quotes.locking import LockedOrder, lock_order
+from matcher.quotes.settling import touch
 from matcher.quotes.waves import WavePlanner
 from matcher.settings import Settings
 from matcher.transactions import Transaction, Transactions
 
 SQL = load_queries("matcher.quotes")
 BATCH = 500  # orders of one expiry transaction: rows stay locked for milliseconds
+DRAFT_TOO_OLD = "The draft was not submitted in time."
 ROUNDS = 40  # of one call, so that one call is bounded: 20,000 orders
+
+log = structlog.get_logger()
 
 
 class Sweeps:
@@ -38,7 +45,8 @@ class Sweeps:
         expired: list[Any] = []
 
         async def work(tx: Transaction) -> None:
-            expired[:] = await tx.connection.fetch(SQL["expire_due"], BATCH)
+            due = [row["id"] for row in await tx.connection.fetch(SQL["lock_due"], BATCH)]
+            expired[:] = await tx.connection.fetch(SQL["expire_locked"], due)
             for row in expired:
                 tx.changed("order", row["id"], row["version"])
 
@@ -76,22 +84,40 @@ class Sweeps:
         rows = await self._transactions.pool.fetch(SQL["closed_shops_with_dispatches"])
         return sum([await self.revoke_shop(row["shop_id"]) for row in rows])
 
-    async def delete_old_drafts(self) -> None:
-        """Drafts live a week."""
+    async def close_old_drafts(self) -> None:
+        """Drafts live a week. Cancelled, not deleted: an entity that leaves a client says so itself."""
+
+        async def close(tx: Transaction, order: LockedOrder) -> None:
+            version = order.next_version
+            await tx.connection.execute(SQL["cancel_order"], order.id, DRAFT_TOO_OLD, order.now, version)
+            tx.changed(TOPIC, order.id, version)
+
         keep = timedelta(seconds=self._settings.draft_keep_s)
-        await self._transactions.pool.execute(SQL["delete_old_drafts"], keep)
+        for row in await self._transactions.pool.fetch(SQL["old_drafts"], keep, BATCH):
+            await self._with_order(row["id"], close, {OrderStatus.DRAFT})
 
     async def _with_order(
-        self, order_id: UUID, step: Callable[[Transaction, LockedOrder], Awaitable[None]]
+        self,
+        order_id: UUID,
+        step: Callable[[Transaction, LockedOrder], Awaitable[None]],
+        statuses: Collection[OrderStatus] = OPEN,
     ) -> None:
-        """Run a step on an order that is still open under its lock."""
+        """Run a step on an order that still has such a status under its lock.
+
+        An order whose step fails is logged and tried again by the next sweep: those behind it must not wait.
+        """
 
         async def work(tx: Transaction) -> None:
             order = await lock_order(tx.connection, order_id)
-            if order is not None and order.status in OPEN:
+            if order is not None and order.status in statuses:
                 await step(tx, order)
 
-        await self._transactions.run(work)
+        try:
+            await self._transactions.run(work)
+        except DatabaseUnavailable:
+            raise
+        except Exception as error:
+            log.exception("order_sweep_failed", order_id=str(order_id), error=repr(error))
 
     async def _widen(self, tx: Transaction, order: LockedOrder) -> None:
         connection = tx.connection
@@ -112,26 +138,21 @@ class Sweeps:
         if order.wave >= last and asked:
             await connection.execute(SQL["postpone_wave"], order.id, None)
             return
-        wave = min(order.wave + 1, last)
+        # Once nobody was found in any wave, each further try begins with those in reach: one may have opened.
+        wave = order.wave + 1 if order.wave < last else 1
         row = await connection.fetchrow(SQL["find_order"], order.id)
         assert row is not None
         place = Place(latitude=row["latitude"], longitude=row["longitude"])
         shops = self._planner.choose(row["make"], place, wave=wave, exclude=asked)
-        await self._planner.ask(connection, order, row["make"], shops, wave)
-        tx.changed("order", order.id, order.next_version)
+        if not shops and order.wave == last:
+            shops = self._planner.choose(row["make"], place, wave=last, exclude=asked)
+        await self._planner.ask(connection, order, row["make"], shops, min(order.wave + 1, last))
+        tx.changed(TOPIC, order.id, order.next_version)
 
     async def _revoke(self, tx: Transaction, order: LockedOrder, shop_id: UUID) -> None:
         connection, version = tx.connection, order.next_version
         if not await connection.fetchval(SQL["revoke_dispatch"], order.id, shop_id, version):
             return
         await connection.execute(SQL["reject_quotes_of"], order.id, shop_id, version, order.now)
-        await self._settle(tx, order)
-
-    async def _settle(self, tx: Transaction, order: LockedOrder) -> None:
-        """Quoted or submitted, as its live quotes say; widening starts at once when nobody is left to answer."""
-        live = await tx.connection.fetchval(SQL["count_live_quotes"], order.id, order.now)
-        await tx.connection.execute(
-            SQL["set_open_status"], order.id, open_status(live), order.next_version, order.now
-        )
-        await tx.connection.execute(SQL["widen_if_unanswered"], order.id, order.now)
-        tx.changed("order", order.id, order.next_version)
+        await connection.execute(SQL["widen_if_unanswered"], order.id, order.now)
+        await touch(tx, order)

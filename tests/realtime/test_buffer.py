@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from matcher.events import Event, Target
-from matcher.realtime.buffer import Buffer
+from matcher.realtime.buffer import DELIVERY_OVERHEAD_BYTES, Buffer
 from matcher.realtime.cursor import Cursor, Position, parse_cursor
 from matcher.realtime.log import Entry
 
@@ -100,7 +100,7 @@ def test_a_version_that_was_overtaken_is_not_delivered() -> None:
 
 
 def test_the_oldest_go_first_and_leave_nothing_behind() -> None:
-    held = buffer(bytes_max=2_000)
+    held = buffer(bytes_max=3 * (100 + DELIVERY_OVERHEAD_BYTES))
     start = held.cursor
     for sequence in range(11, 31):
         held.add(entry(sequence, (f"e{sequence}", 1, [f"shop:{sequence}"])))

@@ -1,6 +1,5 @@
 """Several API processes that share one Redis, over real sockets."""
 
-import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 
@@ -10,7 +9,7 @@ from matcher.realtime.redis_log import RedisLog
 from matcher.redis import create_redis
 from tests.realtime.conftest import StartProcess
 from tests.realtime.proxy import open_proxy
-from tests.realtime.world import WAIT_S, Account, Process, Store, open_client
+from tests.realtime.world import Account, Process, Store, eventually, open_client
 
 
 @pytest.fixture
@@ -21,9 +20,7 @@ async def redis_log(redis_url: str, redis_prefix: str) -> AsyncIterator[RedisLog
 
 
 async def healthy(process: Process, expected: bool) -> None:
-    async with asyncio.timeout(WAIT_S):
-        while process.hub.healthy is not expected:
-            await asyncio.sleep(0.01)
+    await eventually(lambda: process.hub.healthy is expected)
 
 
 async def test_an_event_reaches_the_sockets_of_every_process(

@@ -21,7 +21,7 @@ from matcher.realtime.memory_log import MemoryLog
 from matcher.realtime.service import RealtimeService
 from matcher.settings import Settings
 from tests.realtime.model_client import ModelClient
-from tests.realtime.world import Account, Identities, Requests, Store
+from tests.realtime.world import Account, Identities, Requests, Store, eventually
 
 CLIENTS = 2
 SETTINGS = dataclasses.replace(Settings(), snapshot_part_items=2, sockets_per_account=100)
@@ -128,23 +128,24 @@ class World:
         self.store.may_read.set()
         await self.log.append(self.unlogged)
         # An event of its own, last in the log: whoever has it has all before it.
-        async with asyncio.timeout(20):
-            while not all(socket is None or socket.model.complete for socket in self.sockets):
-                await asyncio.sleep(0.001)
-            await self.log.append([self.store.change(self.account.user, "the last")])
-            while not all(socket is None or self.is_done(socket.model) for socket in self.sockets):
-                await asyncio.sleep(0.001)
-            while any(self.is_busy(service) for service in self.services):
-                await asyncio.sleep(0.001)
+        await eventually(lambda: all(model.complete for model in self.connected()))
+        await self.log.append([self.store.change(self.account.user, "the last")])
+        await eventually(lambda: all(("order", "the last") in model.held for model in self.connected()))
+        await eventually(lambda: not any(self.is_busy(service) for service in self.services))
 
-    def is_done(self, model: ModelClient) -> bool:
-        return ("order", "the last") in model.held
+    def connected(self) -> list[ModelClient]:
+        return [socket.model for socket in self.sockets if socket is not None]
 
     def is_busy(self, service: RealtimeService) -> bool:
         return any(
             connection._stale or connection._held is not None or connection._writer._task is not None
             for connection in service._connections
         )
+
+
+async def end(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
 
 
 @asynccontextmanager
@@ -157,8 +158,7 @@ async def open_world() -> AsyncIterator[World]:
             hub = Hub(log, buffer_bytes=10**6)
             services.append(RealtimeService(hub, identities, store, Requests(), SETTINGS))
             following = asyncio.create_task(services[-1].run())
-            stack.push_async_callback(asyncio.gather, following, return_exceptions=True)
-            stack.callback(following.cancel)
+            stack.push_async_callback(end, following)
             await hub.wait_ready(10)
         world = World(log, services, store, account)
         try:
@@ -177,9 +177,8 @@ async def play(story: list[tuple[tuple[Any, ...], int]]) -> None:
                 await asyncio.sleep(0)
         await world.settle()
         expected = {("order", i): data for i, data in world.store.open_orders(world.account.user).items()}
-        for socket in world.sockets:
-            if socket is not None:
-                assert socket.model.shown() == expected
+        for model in world.connected():
+            assert model.shown() == expected
 
 
 @given(stories)

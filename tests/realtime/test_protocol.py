@@ -87,9 +87,9 @@ def test_a_request_without_data_has_null() -> None:
         ('{"type": "connect", "token": "\ud800"}', "Not JSON"),
         ('{"type": "ack", "cursor": "c"}', "The first frame must be"),
         (request(), "The first frame must be"),
-        ('{"type": "connect", "token": "%s"}' % ("x" * MAX_FRAME_BYTES), "Frame over 64 KiB"),
-        ('{"type": "connect", "token": "%s"}' % ("é" * (MAX_FRAME_BYTES // 2)), "Frame over 64 KiB"),
-        ('{"type": "connect", "token": %s1%s}' % ("[" * 30_000, "]" * 30_000), "Malformed frame"),
+        (CONNECT.replace('t"}', "x" * MAX_FRAME_BYTES + '"}'), "Frame over 64 KiB"),
+        (CONNECT.replace('t"}', "é" * (MAX_FRAME_BYTES // 2) + '"}'), "Frame over 64 KiB"),
+        (CONNECT.replace('"t"', "[" * 30_000 + "]" * 30_000), "Malformed frame"),
     ],
 )
 def test_a_bad_first_frame_ends_the_socket_and_says_why(frame: str | bytes, reason: str) -> None:
@@ -159,8 +159,6 @@ def test_frames_near_the_contract_are_read_or_refused(frame: dict[str, Any]) -> 
     if isinstance(action, Request):
         assert action.data == json.loads(json.dumps(frame.get("data")))
         assert set(frame) <= {"type", "ref", "method", "idempotencyKey", "data"}
-    elif isinstance(action, Connect):
-        raise AssertionError("a second connect was taken")
     elif isinstance(action, Ack):
         assert frame == {"type": "ack", "cursor": action.cursor}
     else:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID, uuid4
 
+import pytest
 import uvicorn
 from litestar import Litestar
 from litestar.datastructures import State
@@ -31,6 +32,13 @@ from matcher.transactions import IdempotentCall, Reply
 from tests.realtime.model_client import ModelClient
 
 WAIT_S = 20.0  # for what happens at once on an idle machine
+
+
+async def eventually(condition: Callable[[], Any]) -> None:
+    """Wait for what another task is about to bring about."""
+    async with asyncio.timeout(WAIT_S):
+        while not condition():  # noqa: ASYNC110  conditions of many kinds, which nobody announces
+            await asyncio.sleep(0.001)
 
 
 class Store:
@@ -175,8 +183,7 @@ async def start_process(
     server = _Server(config)
     serving = asyncio.create_task(server.serve())
     following = asyncio.create_task(service.run())
-    while not server.started:
-        await asyncio.sleep(0.005)
+    await eventually(lambda: server.started)
     port = server.servers[0].sockets[0].getsockname()[1]
     try:
         yield Process(service, requests, port, following)
@@ -211,13 +218,10 @@ class Client:
 
     async def closed(self) -> tuple[int, str]:
         """Take frames until the server closes; its code and reason."""
-        try:
-            async with asyncio.timeout(WAIT_S):
-                while True:
-                    self.model.take(await self.socket.recv())
-        except ConnectionClosed as ended:
-            assert ended.rcvd is not None, "the server ended the socket without a close frame"
-            return ended.rcvd.code, ended.rcvd.reason
+        with pytest.raises(ConnectionClosed) as ended:
+            await self.until(lambda _: False)
+        assert ended.value.rcvd is not None, "the server ended the socket without a close frame"
+        return ended.value.rcvd.code, ended.value.rcvd.reason
 
 
 @contextlib.asynccontextmanager

@@ -54,10 +54,19 @@ class FrameParser(ServerProtocol):
     """Closes with the contract's 4500 where WebSocket has codes of its own for frames that cannot be read."""
 
     def fail(self, code: int, reason: str = "") -> None:
-        """Frames that are too large (1009), not UTF-8 (1007) or malformed (1002) are bad frames."""
-        unreadable = code in {WsCode.PROTOCOL_ERROR, WsCode.INVALID_DATA, WsCode.MESSAGE_TOO_BIG}
-        ending = close(CloseCode.BAD_FRAME, f"Bad frame: {reason}") if unreadable else (code, reason)
-        super().fail(*ending)
+        """End the socket for a frame that cannot be parsed."""
+        super().fail(*_bad_frame(code, reason))
+
+    def send_close(self, code: int | None = None, reason: str = "") -> None:
+        """Close the socket; uvicorn comes here with text that is not UTF-8."""
+        super().send_close(*_bad_frame(code, reason))
+
+
+def _bad_frame(code: Any, reason: str) -> tuple[Any, str]:
+    # Too large (1009), not UTF-8 (1007), malformed (1002): to the client, all are a bug of its own.
+    if code not in {WsCode.PROTOCOL_ERROR, WsCode.INVALID_DATA, WsCode.MESSAGE_TOO_BIG}:
+        return code, reason
+    return close(CloseCode.BAD_FRAME, f"Bad frame: {reason or 'the text is not UTF-8'}")
 
 
 class SocketProtocol(WebSocketsSansIOProtocol):

@@ -13,6 +13,7 @@ import redis
 
 from tests.e2e.api import ADMIN_EMAIL, PASSWORD, Account, Api, Town, eventually
 from tests.e2e.processes import Child, Service
+from tests.e2e.world import World, build_world
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -57,6 +58,12 @@ def process_b(service: Service) -> Child:
 def working(service: Service) -> Child:
     """A worker."""
     return service.worker()
+
+
+@pytest.fixture(scope="package")
+def world(process_a: Child) -> World:
+    """People, two shops and their orders, made once; tests must leave them as they are."""
+    return asyncio.run(build_world(process_a.url))
 
 
 @pytest.fixture

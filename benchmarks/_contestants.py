@@ -19,11 +19,11 @@ import redis
 from _world import NOW_S, Question
 from scipy.spatial import cKDTree
 
-from matcher.geo.distance import distances_m, half_vector, half_vectors_mm, unit_vector, unit_vectors
+from matcher.geo.distance import Vector, distances_m, half_vector, half_vectors_mm, unit_vector, unit_vectors
 from matcher.geo.index import Site, SiteIndex
-from matcher.geo.service_area import RadiusArea, reach_m
+from matcher.geo.service_area import PolygonArea, RadiusArea, reach_m
 from matcher.geo.site import rule_of, serves
-from matcher.geo.types import EARTH_RADIUS_M
+from matcher.geo.types import EARTH_RADIUS_M, Place
 
 COUNT = 10
 Answer = list[tuple[UUID, int]]
@@ -58,7 +58,7 @@ class Shops:
         )
         self.reach_m = max(reach_m(site.area, site.place) for site in sites)
 
-    def eligible(self, rows: Sequence[int], place: Any, point: Any) -> list[tuple[int, int, int]]:
+    def eligible(self, rows: Sequence[int], place: Place, point: Vector) -> list[tuple[int, int, int]]:
         """(distance_mm, id as a number, row) of the rows that are open and serve the place, in order."""
         found = []
         for row in rows:
@@ -93,7 +93,7 @@ class EveryShop:
         """The exact answers."""
         return [self._answer(make, place) for make, place in questions]
 
-    def _answer(self, make: str, place: Any) -> Answer:
+    def _answer(self, make: str, place: Place) -> Answer:
         shops = self.shops[make]
         distances = distances_m(shops.units, unit_vector(place))
         rows = np.flatnonzero(distances <= shops.reach_m)
@@ -111,7 +111,7 @@ class KdTree:
         """Exact, but for shops within a millimetre of one another."""
         return [self._answer(make, place) for make, place in questions]
 
-    def _answer(self, make: str, place: Any) -> Answer:
+    def _answer(self, make: str, place: Place) -> Answer:
         shops, tree = self.shops[make], self.trees[make]
         point = half_vector(place)
         x, y, z = point
@@ -159,10 +159,10 @@ class RedisGeo:
         """Answers among the candidates that Redis thinks nearest."""
         return [self._answer(make, place) for make, place in questions]
 
-    def _answer(self, make: str, place: Any) -> Answer:
+    def _answer(self, make: str, place: Place) -> Answer:
         shops, wanted = self.shops[make], _FIRST_GUESS
         while True:
-            near = self.client.geosearch(
+            near: Any = self.client.geosearch(
                 self._key(make),
                 longitude=place.longitude,
                 latitude=place.latitude,
@@ -230,23 +230,19 @@ class PostGis:
 
 
 def _row(site: Site) -> tuple[Any, ...]:
-    radius = isinstance(site.area, RadiusArea)
     return (
         site.id,
         site.place.latitude,
         site.place.longitude,
         ";".join(site.tags),
         site.area.radius_m if isinstance(site.area, RadiusArea) else None,
-        None if radius else site.area.to_wkb(),
+        site.area.to_wkb() if isinstance(site.area, PolygonArea) else None,
         site.enabled,
         None if site.paused_until is None else datetime.fromtimestamp(site.paused_until, UTC),
     )
 
 
 def _site(row: Any) -> Site:
-    from matcher.geo.service_area import PolygonArea
-    from matcher.geo.types import Place
-
     shop_id, latitude, longitude, makes, radius_m, area, enabled, paused_until = row
     return Site(
         id=UUID(bytes=shop_id.bytes),

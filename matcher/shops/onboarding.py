@@ -9,7 +9,7 @@ from uuid import UUID
 
 import msgspec
 
-from matcher.errors import FieldError, InvalidRequest
+from matcher.errors import FieldError, InvalidRequest, NotFound
 from matcher.geo.service_area import Area, InvalidServiceArea, parse_service_area, radius_area
 from matcher.geo.types import checked_place
 from matcher.serialization import convert
@@ -65,6 +65,13 @@ class Progress(msgspec.Struct, frozen=True):
             steps=self.steps | {name: msgspec.to_builtins(body)},
             completed_steps=tuple(sorted({*self.completed_steps, step})),
         )
+
+
+def step_body(step: int) -> type[StepBody]:
+    """The body of a step. Raises NotFound."""
+    if not 1 <= step <= len(STEPS):
+        raise NotFound(f"An onboarding has the steps 1 to {len(STEPS)}.")
+    return STEPS[step - 1][1]
 
 
 def check_step(body: StepBody) -> StepBody:

@@ -7,11 +7,10 @@ from matcher.accounts.service import AccountService
 from matcher.db import Connection, Row
 from matcher.errors import FieldError, NotFound, VersionConflict
 from matcher.ids import uuid7
-from matcher.serialization import decode
 from matcher.shops import repository
 from matcher.shops.errors import OnboardingClosed, TooManyOnboardings
 from matcher.shops.lifecycle import check_claimable
-from matcher.shops.onboarding import STEPS, Progress, assemble, check_step
+from matcher.shops.onboarding import Progress, StepBody, assemble, check_step
 from matcher.shops.schemas import CompletedOnboarding, OnboardingView, Verification
 from matcher.shops.shop import Shop
 from matcher.shops.views import onboarding_view
@@ -53,23 +52,21 @@ class OnboardingService:
         return onboarding_view(_found(row))
 
     async def put_step(
-        self, caller: Caller, onboarding_id: UUID, step: int, payload: bytes, expected_version: int | None
+        self, caller: Caller, onboarding_id: UUID, step: int, body: StepBody, expected_version: int | None
     ) -> Reply:
-        """An OnboardingView after `step` (1 to 6) was given the JSON body `payload`, for the first time or again.
+        """An OnboardingView after `step` (1 to 6) was given `body`, for the first time or again.
 
         Raises NotFound, OnboardingClosed, VersionConflict, and what the step's own checks raise.
         """
-        if not 1 <= step <= len(STEPS):
-            raise NotFound(f"An onboarding has the steps 1 to {len(STEPS)}.")
-        body = check_step(decode(payload, STEPS[step - 1][1]))
+        checked = check_step(body)
 
         async def work(tx: Transaction) -> OnboardingView:
             row = _open(await repository.lock_onboarding(tx.connection, onboarding_id, caller.user_id))
             if expected_version not in (None, row["version"]):
                 raise VersionConflict
-            if isinstance(body, Verification):
-                await _check_documents(tx.connection, body, caller.user_id)
-            progress = _progress(row).with_step(step, body)
+            if isinstance(checked, Verification):
+                await _check_documents(tx.connection, checked, caller.user_id)
+            progress = _progress(row).with_step(step, checked)
             return onboarding_view(await _save(tx.connection, row, progress, "in_progress", None))
 
         return await self._transactions.run(work)

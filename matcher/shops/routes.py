@@ -1,5 +1,6 @@
 """HTTP of shops: onboarding, uploads, the directory, reviews. Translations only."""
 
+from dataclasses import dataclass
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -7,15 +8,18 @@ from litestar import Request, Response, get, patch, post, put
 from litestar.datastructures import UploadFile
 from litestar.di import NamedDependency
 from litestar.exceptions import HTTPException
+from litestar.openapi.spec import OpenAPIMediaType, OpenAPIType, Operation, RequestBody, Schema
 from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 
 from matcher.accounts.access import Access, Caller
 from matcher.errors import FieldError, InvalidRequest, UnsupportedMediaType
 from matcher.geo.types import checked_place
-from matcher.http import answer, expected_version, json_response
+from matcher.http import WireDTO, answer, expected_version, json_response
 from matcher.paging import DEFAULT_LIMIT, Cursor, Limit, Page
+from matcher.serialization import decode
 from matcher.shops import schemas
 from matcher.shops.lifecycle import Status
+from matcher.shops.onboarding import StepBody, step_body
 from matcher.shops.onboarding_service import OnboardingService
 from matcher.shops.service import ShopService
 from matcher.shops.uploads import MAX_BODY_BYTES, UploadService
@@ -41,6 +45,24 @@ Call = NamedDependency[IdempotentCall | None]
 AnyRequest = Request[Any, Any, Any]
 
 
+class StepDTO(WireDTO[Any]):
+    """Decodes the body as the step in the path asks for it."""
+
+    def decode_bytes(self, value: bytes) -> Any:
+        """Strictly, as `WireDTO` does; NotFound for a step that there is not."""
+        return decode(value, step_body(self.asgi_connection.path_params["step"]))
+
+
+@dataclass
+class UploadOperation(Operation):
+    """Documents the form of `POST /uploads`, which its handler reads itself."""
+
+    def __post_init__(self) -> None:
+        file = Schema(type=OpenAPIType.STRING, content_media_type="application/octet-stream")
+        form = Schema(type=OpenAPIType.OBJECT, properties={"file": file}, required=["file"])
+        self.request_body = RequestBody({"multipart/form-data": OpenAPIMediaType(schema=form)}, required=True)
+
+
 @post("/shop-onboarding/start", opt=ONBOARDING, tags=["shops"])
 async def start_onboarding(
     onboarding: Onboarding,
@@ -61,19 +83,19 @@ async def get_onboarding(
     return json_response(await onboarding.get(caller, onboarding_id))
 
 
-@put("/shop-onboarding/{onboarding_id:uuid}/step/{step:int}", opt=ONBOARDING, tags=["shops"])
+@put("/shop-onboarding/{onboarding_id:uuid}/step/{step:int}", opt=ONBOARDING, tags=["shops"], dto=StepDTO)
 async def put_step(
     onboarding: Onboarding,
     caller: Signed,
     request: AnyRequest,
     onboarding_id: FromPath[UUID],
     step: FromPath[int],
+    data: JSONBody[StepBody],
 ) -> Response[schemas.OnboardingView]:
     """Give a step, for the first time or again. The body is that of the step: 1 `BusinessInfo`, 2 `LocationInfo`,
     3 `VehicleBrands`, 4 `InventorySetup`, 5 `PricingStrategy`, 6 `Verification`. 409 `onboarding_closed`.
     """
-    payload = await request.body()
-    return answer(await onboarding.put_step(caller, onboarding_id, step, payload, expected_version(request)))
+    return answer(await onboarding.put_step(caller, onboarding_id, step, data, expected_version(request)))
 
 
 @post("/shop-onboarding/{onboarding_id:uuid}/complete", opt=ONBOARDING, tags=["shops"], status_code=200)
@@ -84,7 +106,13 @@ async def complete_onboarding(
     return answer(await onboarding.complete(caller, onboarding_id, call))
 
 
-@post("/uploads", opt=SIGNED_IN, tags=["shops"], request_max_body_size=MAX_BODY_BYTES)
+@post(
+    "/uploads",
+    opt=SIGNED_IN,
+    tags=["shops"],
+    request_max_body_size=MAX_BODY_BYTES,
+    operation_class=UploadOperation,
+)
 async def upload(
     uploads: Uploads, caller: Signed, call: Call, request: AnyRequest
 ) -> Response[schemas.UploadView]:

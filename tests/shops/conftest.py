@@ -7,6 +7,7 @@ from uuid import UUID
 
 import httpx
 import pytest
+from argon2 import PasswordHasher
 from litestar import Litestar, Router
 from litestar.di import Provide
 from litestar.exceptions import HTTPException
@@ -181,7 +182,7 @@ async def world(pool: Pool, settings: Settings) -> AsyncIterator[World]:
     transactions = Transactions(pool, Publisher(pool, _discard, queue_max=100), {})
     directory = ShopDirectory(pool)
     await directory.load()
-    passwords, tokens = Passwords(1), TokenSigner(settings)
+    passwords, tokens = Passwords(1, PasswordHasher(time_cost=1, memory_cost=8)), TokenSigner(settings)
     identities = IdentityCache(pool, settings, tokens)
     accounts = AccountService(transactions, settings, tokens, passwords, identities)
     services: dict[str, Any] = {

@@ -150,19 +150,21 @@ def insert_shop(pool: Pool) -> InsertShop:
     ) -> UUID:
         shop_id = uuid7()
         at = CAIRO | place
-        await pool.execute(
-            "INSERT INTO shops (id, source, source_ref, status, name, place, h3_r5, h3_r8, delivery_radius_m,"
-            " service_reach_m) VALUES ($1, $2, $1::uuid::text, $3, 'Imported', ST_MakePoint($4, $5)::geography, 1, 1,"
-            " 20000, 20000)",
-            shop_id,
-            source,
-            status,
-            at["longitude"],
-            at["latitude"],
-        )
-        await pool.executemany(
-            "INSERT INTO shop_makes (shop_id, make) VALUES ($1, $2)", [(shop_id, make) for make in makes]
-        )
+        # In one transaction, as every change of makes is: followers read the row once.
+        async with pool.acquire() as connection, connection.transaction():
+            await connection.execute(
+                "INSERT INTO shops (id, source, source_ref, status, name, place, h3_r5, h3_r8, delivery_radius_m,"
+                " service_reach_m) VALUES ($1, $2, $1::uuid::text, $3, 'Imported', ST_MakePoint($4, $5)::geography, 1, 1,"
+                " 20000, 20000)",
+                shop_id,
+                source,
+                status,
+                at["longitude"],
+                at["latitude"],
+            )
+            await connection.executemany(
+                "INSERT INTO shop_makes (shop_id, make) VALUES ($1, $2)", [(shop_id, make) for make in makes]
+            )
         return shop_id
 
     return insert
@@ -182,7 +184,10 @@ async def world(pool: Pool, settings: Settings) -> AsyncIterator[World]:
     transactions = Transactions(pool, Publisher(pool, _discard, queue_max=100), {})
     directory = ShopDirectory(pool)
     await directory.load()
-    passwords, tokens = Passwords(1, PasswordHasher(time_cost=1, memory_cost=8)), TokenSigner(settings)
+    passwords, tokens = (
+        Passwords(1, PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)),
+        TokenSigner(settings),
+    )
     identities = IdentityCache(pool, settings, tokens)
     accounts = AccountService(transactions, settings, tokens, passwords, identities)
     services: dict[str, Any] = {

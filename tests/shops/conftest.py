@@ -154,8 +154,8 @@ def insert_shop(pool: Pool) -> InsertShop:
         async with pool.acquire() as connection, connection.transaction():
             await connection.execute(
                 "INSERT INTO shops (id, source, source_ref, status, name, place, h3_r5, h3_r8, delivery_radius_m,"
-                " service_reach_m) VALUES ($1, $2, $1::uuid::text, $3, 'Imported', ST_MakePoint($4, $5)::geography, 1, 1,"
-                " 20000, 20000)",
+                " service_reach_m) VALUES ($1, $2, $1::uuid::text, $3, 'Imported',"
+                " ST_MakePoint($4, $5)::geography, 1, 1, 20000, 20000)",
                 shop_id,
                 source,
                 status,

@@ -47,10 +47,12 @@ class ChangeFeed:
         return len(rows)
 
     async def run(self) -> None:
-        """Poll until cancelled. The watermark outlives a lost database: the next poll catches up."""
+        """Poll until cancelled. The watermark outlives every failure: the next poll catches up."""
         while True:
             try:
                 await self.refresh()
             except CONNECTION_ERRORS as error:
                 log.warning("change_feed_waits", error=repr(error))
+            except Exception:  # a process that stops following would ask suspended shops for ever
+                log.exception("change_feed_failed")
             await asyncio.sleep(self._poll_s)

@@ -34,6 +34,7 @@ from matcher.quotes.submission import SubmissionQueue
 from matcher.realtime import routes as realtime_routes
 from matcher.realtime.hub import Hub
 from matcher.realtime.service import RealtimeService
+from matcher.reference import DocumentedProblems
 from matcher.settings import Settings
 from matcher.shops import routes as shop_routes
 from matcher.shops.directory import ShopDirectory, ShopSummary
@@ -84,6 +85,7 @@ def create_app(settings: Settings | None = None) -> Litestar:
         },
         request_max_body_size=MAX_BODY_BYTES,
         openapi_config=_openapi(),
+        plugins=[DocumentedProblems()],
         state=State({"settings": settings}),
         logging_config=None,
     )

@@ -3,7 +3,7 @@
 Real time knows no domain and the domains know no sockets; they meet here, wired by `app`.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Set
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -21,6 +21,17 @@ from matcher.realtime.errors import UnknownMethod
 from matcher.realtime.ports import RecipientKind, Session, Snapshot
 from matcher.serialization import WireStruct, convert, encode
 from matcher.transactions import IdempotentCall, Reply
+
+# Who may call each method; the role matrix lists them.
+RULES: dict[str, Access] = {
+    "provide-quote": Access.SHOP_QUOTING,
+    "update-quote": Access.SHOP_QUOTING,
+    "withdraw-quote": Access.SHOP_QUOTING,
+    "decline-order": Access.SHOP_QUOTING,
+    "mark-seen": Access.SHOP_STAFF,
+    "accept-quote": Access.CUSTOMER,
+    "cancel-order": Access.SIGNED_IN,
+}
 
 
 class UpdateQuoteRequest(QuoteUpdate, kw_only=True):
@@ -91,53 +102,46 @@ class SocketRequests:
     """Real time's `RequestDispatcher`: the same services under the same rules as the routes."""
 
     def __init__(self, quotes: QuoteService, changes: OrderChanges) -> None:
-        self._methods: dict[str, tuple[Access, type[WireStruct], Handler]] = {
+        self._methods: dict[str, tuple[type[WireStruct], Handler]] = {
             "provide-quote": (
-                Access.SHOP_QUOTING,
                 QuoteCreate,
                 quotes.provide,
             ),
             "update-quote": (
-                Access.SHOP_QUOTING,
                 UpdateQuoteRequest,
                 lambda caller, data, _: quotes.update(caller, data.quote_id, data),
             ),
             "withdraw-quote": (
-                Access.SHOP_QUOTING,
                 WithdrawQuoteRequest,
                 lambda caller, data, _: quotes.withdraw(caller, data.quote_id),
             ),
             "decline-order": (
-                Access.SHOP_QUOTING,
                 DeclineRequest,
                 quotes.decline,
             ),
             "mark-seen": (
-                Access.SHOP_STAFF,
                 SeenRequest,
                 lambda caller, data, _: quotes.mark_seen(caller, data),
             ),
             "accept-quote": (
-                Access.CUSTOMER,
                 AcceptQuoteRequest,
                 lambda caller, data, call: quotes.accept(caller, data.order_id, data, call),
             ),
             "cancel-order": (
-                Access.SIGNED_IN,
                 CancelOrderRequest,
                 lambda caller, data, call: changes.cancel(caller, data.order_id, data.reason, call),
             ),
         }
 
     @property
-    def rules(self) -> dict[str, Access]:
-        """Each method's access rule, for the role matrix."""
-        return {name: access for name, (access, _, _) in self._methods.items()}
+    def methods(self) -> Set[str]:
+        """The methods that are answered."""
+        return self._methods.keys()
 
     async def dispatch(self, method: str, caller: Any, data: Any, call: IdempotentCall | None) -> Reply:
         """See the port."""
         if method not in self._methods:
             raise UnknownMethod
-        access, into, handler = self._methods[method]
-        check_access(access, caller)
+        check_access(RULES[method], caller)
+        into, handler = self._methods[method]
         return await handler(caller, convert(data, into), call)

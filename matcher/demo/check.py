@@ -16,7 +16,7 @@ from matcher.demo.live_socket import fresh_snapshot
 from matcher.demo.model import Model, differences
 from matcher.demo.verdict import Stored, Verdict, compare, compare_shown
 
-SQL = load_queries("matcher.demo", "check.sql")
+SQL = load_queries("matcher.demo")
 _AT_ONCE = 16
 _SETTLE_TIMEOUT_S = 15.0
 _QUIET_S = 1.0  # no frame for so long: nothing is on its way any more

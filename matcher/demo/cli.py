@@ -45,7 +45,10 @@ def demo(once: bool, orders: int, shops: int, minutes: float, speed: float, seed
     console = Console(highlight=False)
     stage = set_stage(console, speed=speed, port=port)
     options = story.Options(once=once, orders=orders, shops=shops, minutes=minutes, speed=speed, seed=seed)
-    return 0 if asyncio.run(_until_stopped(options, stage, console)) else 1
+    agreed = asyncio.run(_until_stopped(options, stage, console))
+    if not stage.settings.database_url:
+        console.print("PostgreSQL and Redis keep running; `matcher stack down` stops them.", style="dim")
+    return 0 if agreed else 1
 
 
 async def _until_stopped(options: story.Options, stage: Stage, console: Console) -> bool:

@@ -25,7 +25,7 @@ from matcher.shops.import_rows import ImportOptions
 from matcher.shops.importing import ImportSummary, import_shops, shipped_shops_path
 from matcher.stack.processes import LOOPBACK, choose_port
 
-SQL = load_queries("matcher.demo", "check.sql")
+SQL = load_queries("matcher.demo")
 _API_PROCESSES = 2  # so that events cross from the process that writes them to the one that has the socket
 _LEAST_OPEN_S = 10
 _MAKES_SEED = 1  # not the story's: another story must not rewrite the directory
@@ -74,7 +74,7 @@ def set_stage(console: Console, *, speed: float, port: int) -> Stage:
     ports = [first]
     while len(ports) < _API_PROCESSES:
         ports.append(choose_port(avoid=frozenset(ports)))
-    pace = _paced(settings, speed)
+    pace = paced(settings, speed)
     return Stage(
         settings=settings,
         database_url=urls["DATABASE_URL"],
@@ -85,7 +85,7 @@ def set_stage(console: Console, *, speed: float, port: int) -> Stage:
     )
 
 
-def _paced(settings: Settings, speed: float) -> dict[str, str]:
+def paced(settings: Settings, speed: float) -> dict[str, str]:
     """The service's own times, as fast as the story: without this no order would expire before one's eyes."""
     return {
         "MATCHER_ORDER_OPEN_S": str(max(_LEAST_OPEN_S, round(settings.order_open_s / speed))),

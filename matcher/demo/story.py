@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 from rich.console import Console
 
-from matcher.db import create_pool
+from matcher.db import Pool, create_pool, load_queries
 from matcher.demo import summary, view
 from matcher.demo.cast import Cast, ClaimedShop
 from matcher.demo.check import Recipient, check, settle
@@ -25,6 +25,7 @@ from matcher.demo.scene import Scene
 from matcher.demo.shop_bot import ShopBot
 from matcher.demo.stage import Stage
 from matcher.demo.verdict import Verdict
+from matcher.errors import MatcherError
 
 _READY_TIMEOUT_S = 90.0
 _CONNECT_TIMEOUT_S = 60.0
@@ -33,6 +34,15 @@ _EPILOGUE_S = 15.0
 _EPILOGUE_STORY_S = 2_400.0
 _DEATH_NOTICED_S = 1.0
 _POLL_S = 0.25
+_LOCK = 4_216_077_350  # any number that nobody else locks
+SQL = load_queries("matcher.demo")
+
+
+class AlreadyRuns(MatcherError):
+    """Another `matcher demo` plays on this database; wait for its end, or end it with Ctrl-C."""
+
+    code = "demo_already_runs"
+    title = "Demo already runs"
 
 
 class Options(msgspec.Struct, frozen=True):
@@ -48,10 +58,17 @@ class Options(msgspec.Struct, frozen=True):
 
 async def run(options: Options, stage: Stage, console: Console) -> bool:
     """Play the story; whether everything agreed. Raises MatcherError when it cannot be played."""
+    async with await create_pool(stage.database_url, max_size=2) as pool, pool.acquire() as guard:
+        if not await guard.fetchval(SQL["try_lock"], _LOCK):
+            raise AlreadyRuns
+        return await _run_alone(options, stage, pool, console)
+
+
+async def _run_alone(options: Options, stage: Stage, pool: Pool, console: Console) -> bool:
     with Children(stage.program, stage.environment) as children:
         for name, arguments in stage.processes:
             children.start(name, arguments)
-        verdict = await _while_alive(children, _tell(options, stage, console))
+        verdict = await _while_alive(children, _tell(options, stage, pool, console))
         if not options.once:
             console.print(f"\nThe service stays up: [bold]{stage.origins[0]}/schema[/bold] . Ctrl-C ends it.")
             with contextlib.suppress(asyncio.CancelledError):  # this Ctrl-C is how a success ends
@@ -75,11 +92,11 @@ async def _while_alive(children: Children, telling: Coroutine[Any, Any, Verdict]
         await _cancel(playing, watching)
 
 
-async def _tell(options: Options, stage: Stage, console: Console) -> Verdict:
+async def _tell(options: Options, stage: Stage, pool: Pool, console: Console) -> Verdict:
     apis = [Api(origin) for origin in stage.origins]
     try:
         await asyncio.gather(*(_wait_until_ready(api) for api in apis))
-        return await _play(options, stage, apis, console)
+        return await _play(options, stage, apis, pool, console)
     finally:
         for api in apis:
             await api.close()
@@ -98,7 +115,7 @@ async def _wait_until_ready(api: Api) -> None:
             return
 
 
-async def _play(options: Options, stage: Stage, apis: Sequence[Api], console: Console) -> Verdict:
+async def _play(options: Options, stage: Stage, apis: Sequence[Api], pool: Pool, console: Console) -> Verdict:
     shops, customers = await _assemble(options, stage, apis[0], console)
     plans = plan_orders(options.seed, options.orders, len(customers))
     journal = Journal()
@@ -117,8 +134,7 @@ async def _play(options: Options, stage: Stage, apis: Sequence[Api], console: Co
         await _cancel(showing)
         console.print("The story is told; comparing every order and frame with the database …")
         await settle(journal)
-        async with await create_pool(stage.database_url, max_size=1) as pool:
-            verdict = await check(journal, _recipients(apis, shop_bots, customer_bots), pool)
+        verdict = await check(journal, _recipients(apis, shop_bots, customer_bots), pool)
         await _cancel(*listening)
     console.print()
     console.print(summary.render(journal, len(shops), verdict.mismatches, verdict.compared))

@@ -15,5 +15,8 @@ SELECT id, order_id, shop_id, version, status, currency, lines, parts_total_mino
 FROM quotes
 WHERE order_id = ANY($1::uuid[])
 
+-- name: try_lock
+SELECT pg_try_advisory_lock($1)
+
 -- name: known_emails
 SELECT email FROM users WHERE email LIKE 'demo-%@example.com'

@@ -41,6 +41,7 @@ _DIGITS: dict[str, int] = {
     ),
 }
 MAX_MINOR_UNITS = 10**15  # ten trillion dollars in cents: far above any part, far below a bigint's end
+MAX_WHOLE_DIGITS = 15  # more cannot lie below, in any currency
 
 
 class WireStruct(msgspec.Struct, rename="camel", forbid_unknown_fields=True, kw_only=True):
@@ -59,7 +60,7 @@ def parse_money(text: str, currency: str, pointer: str, *, allow_zero: bool = Tr
     well_formed = (
         whole.isascii()
         and whole.isdigit()
-        and len(whole) <= 13
+        and len(whole) <= MAX_WHOLE_DIGITS
         and (not point or (fraction.isascii() and fraction.isdigit() and len(fraction) <= digits))
     )
     if not well_formed:

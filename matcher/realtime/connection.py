@@ -39,6 +39,7 @@ from matcher.realtime.endings import (
 from matcher.realtime.frames import heartbeat_frame, reply_frame, resumed_frame, snapshot_frames
 from matcher.realtime.ports import RecipientKind, Session
 from matcher.realtime.protocol import Ack, Connect, Protocol, Refresh, Refuse, Request
+from matcher.realtime.server_protocol import Wire
 from matcher.realtime.throttle import Throttle, Verdict
 from matcher.realtime.writer import Writer
 from matcher.serialization import encode
@@ -82,12 +83,13 @@ class Connection:
         receive: Callable[[], Awaitable[Any]],
         send: Callable[[Any], Awaitable[None]],
         header_token: str | None,
+        wire: Wire | None,
     ) -> None:
         self._service = service
         self._receive = receive
         self._token = header_token
         self._protocol = Protocol()
-        self._writer = Writer(send, bytes_max=service.settings.socket_buffer_bytes)
+        self._writer = Writer(send, bytes_max=service.settings.socket_buffer_bytes, wire=wire)
         self._loop = asyncio.get_running_loop()
         self._id = secrets.token_hex(6)
         self._shop_id: UUID | None = None

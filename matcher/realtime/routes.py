@@ -1,12 +1,13 @@
 """`GET /realtime`: the handshake. What follows is `connection.py`."""
 
-from typing import Any
+from typing import Any, cast
 
 from litestar import WebSocket, websocket
 from litestar.handlers import BaseRouteHandler
 
 from matcher.errors import Forbidden, InvalidRequest, MatcherError, Overloaded
 from matcher.realtime.protocol import SUBPROTOCOL
+from matcher.realtime.server_protocol import EXTENSION, Wire
 from matcher.realtime.service import RealtimeService
 from matcher.serialization import encode
 
@@ -22,7 +23,8 @@ async def realtime(socket: WebSocket[Any, Any, Any]) -> None:
     await socket.accept(subprotocols=SUBPROTOCOL if _offered(socket) else None)
     scheme, _, token = socket.headers.get("authorization", "").partition(" ")
     header_token = token.strip() if scheme.lower() == "bearer" else ""
-    await service.serve(socket.receive, socket.send, header_token or None)
+    wire: Wire | None = cast("dict[str, Any]", socket.scope["extensions"] or {}).get(EXTENSION)
+    await service.serve(socket.receive, socket.send, header_token or None, wire)
 
 
 ROUTES: list[BaseRouteHandler] = [realtime]

@@ -16,6 +16,7 @@ from matcher.realtime.connection import Connection
 from matcher.realtime.endings import GOING_AWAY, SHOP_CLOSED
 from matcher.realtime.hub import Hub
 from matcher.realtime.ports import Identities, RequestDispatcher, SnapshotSource
+from matcher.realtime.server_protocol import Wire
 from matcher.settings import Settings
 
 # Clients reconnect at once, so they are sent off one after the other, as fast as the others can take them.
@@ -58,9 +59,10 @@ class RealtimeService:
         receive: Callable[[], Awaitable[Any]],
         send: Callable[[Any], Awaitable[None]],
         header_token: str | None,
+        wire: Wire | None = None,
     ) -> None:
         """Serve an accepted socket to its end."""
-        connection = Connection(self, receive, send, header_token)
+        connection = Connection(self, receive, send, header_token, wire)
         self._connections.add(connection)
         try:
             if self.stopping:

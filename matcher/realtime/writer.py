@@ -1,6 +1,7 @@
 """The bounded writer of one socket: frames wait here while the reader is slow, and no longer than allowed.
 
 Owns the only task that sends on a socket, which exists while something waits: an idle socket costs none.
+Where the server offers a wire (`server_protocol.py`), a frame that need not wait is written at once.
 """
 
 import asyncio
@@ -11,6 +12,7 @@ from typing import Any
 from litestar.exceptions import WebSocketException
 
 from matcher.realtime.close_codes import Close
+from matcher.realtime.server_protocol import Wire
 
 # What sending to a client that has gone raises: OSError by the ASGI specification, Litestar's own else.
 GONE = (OSError, WebSocketException)
@@ -21,10 +23,11 @@ Send = Callable[[Any], Awaitable[None]]
 class Writer:
     """`put` never waits and never grows beyond `bytes_max`."""
 
-    __slots__ = ("_bytes", "_bytes_max", "_close", "_drained", "_frames", "_gone", "_send", "_task")
+    __slots__ = ("_bytes", "_bytes_max", "_close", "_drained", "_frames", "_gone", "_send", "_task", "_wire")
 
-    def __init__(self, send: Send, *, bytes_max: int) -> None:
+    def __init__(self, send: Send, *, bytes_max: int, wire: Wire | None = None) -> None:
         self._send = send
+        self._wire = wire
         self._bytes_max = bytes_max
         self._frames: deque[bytes] = deque()
         self._bytes = 0
@@ -41,6 +44,8 @@ class Writer:
     def put(self, frame: bytes) -> bool:
         """Queue a frame. False: the client reads too slowly, nothing was queued."""
         if self._close is not None or self._gone:
+            return True
+        if self._wire is not None and self._task is None and self._wire["write"](frame):
             return True
         # A frame above the whole bound goes out when it is alone: else its client could never have it.
         if self._bytes and self._bytes + len(frame) > self._bytes_max:
@@ -72,6 +77,8 @@ class Writer:
         self._gone = True
         if self._task is not None:
             self._task.cancel()
+            if self._wire is not None:
+                self._wire["abort"]()
 
     def _wake(self) -> None:
         if self._task is None:

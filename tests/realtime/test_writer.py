@@ -2,17 +2,32 @@ import asyncio
 from typing import Any
 
 from matcher.realtime.endings import BUSY, SLOW
+from matcher.realtime.server_protocol import Wire
 from matcher.realtime.writer import Writer
 
 
 class Socket:
-    """An ASGI `send` that can be held up or broken."""
+    """An ASGI `send`, and a wire, that can be held up or broken."""
 
     def __init__(self) -> None:
         self.sent: list[Any] = []
         self.open = asyncio.Event()
         self.open.set()
         self.broken = False
+        self.written: list[bytes] = []
+        self.aborted = False
+
+    @property
+    def wire(self) -> Wire:
+        return Wire(write=self.write, abort=self.abort)
+
+    def write(self, frame: bytes) -> bool:
+        if self.open.is_set():
+            self.written.append(frame)
+        return self.open.is_set()
+
+    def abort(self) -> None:
+        self.aborted = True
 
     async def send(self, message: Any) -> None:
         await self.open.wait()
@@ -110,3 +125,40 @@ async def test_an_idle_writer_has_no_task() -> None:
     before = asyncio.all_tasks()
 
     assert before == {asyncio.current_task()}
+
+
+async def test_with_a_wire_a_frame_that_need_not_wait_is_written_at_once() -> None:
+    socket = Socket()
+    writer = Writer(socket.send, bytes_max=10, wire=socket.wire)
+
+    assert writer.put(b"x" * 100)
+    assert socket.written == [b"x" * 100]
+    assert writer.room_bytes == 10
+
+
+async def test_with_a_wire_frames_keep_their_order() -> None:
+    socket = Socket()
+    writer = Writer(socket.send, bytes_max=10, wire=socket.wire)
+    socket.open.clear()
+    writer.put(b"waits")
+    socket.open.set()
+    writer.put(b"too")
+    await writer.drain()
+    writer.put(b"later")
+    writer.close(BUSY)
+    await writer.finish(1.0)
+
+    assert socket.written == [b"later"]
+    assert socket.sent == ["waits", "too", 4003]
+    assert not socket.aborted
+
+
+async def test_with_a_wire_a_client_that_takes_nothing_is_dropped() -> None:
+    socket = Socket()
+    socket.open.clear()
+    writer = Writer(socket.send, bytes_max=100, wire=socket.wire)
+    writer.put(b"a")
+    writer.close(BUSY)
+    await writer.finish(0.01)
+
+    assert socket.aborted

@@ -25,6 +25,7 @@ from matcher.realtime.log import EventLog
 from matcher.realtime.ports import RecipientKind, Session, Snapshot
 from matcher.realtime.protocol import SUBPROTOCOL
 from matcher.realtime.routes import ROUTES
+from matcher.realtime.server_protocol import SocketProtocol
 from matcher.realtime.service import RealtimeService
 from matcher.serialization import encode
 from matcher.settings import Settings
@@ -163,7 +164,12 @@ class _Server(uvicorn.Server):
 
 @contextlib.asynccontextmanager
 async def start_process(
-    log: EventLog, store: Store, identities: Identities, settings: Settings
+    log: EventLog,
+    store: Store,
+    identities: Identities,
+    settings: Settings,
+    *,
+    ws: type[asyncio.Protocol] | str = SocketProtocol,
 ) -> AsyncIterator[Process]:
     """An API process that follows the log."""
     hub = Hub(log, buffer_bytes=settings.log_buffer_bytes)
@@ -173,7 +179,7 @@ async def start_process(
     config = uvicorn.Config(
         app,
         port=0,
-        ws="websockets-sansio",
+        ws=ws,
         ws_per_message_deflate=False,
         ws_max_size=1 << 20,
         lifespan="off",

@@ -15,7 +15,7 @@ from typing import Any
 
 import click
 import msgspec
-from _contestants import EveryShop, KdTree, Ours, PostGis, RedisGeo, Shops, by_make
+from _contestants import EveryShop, KdTree, KdTreeQuery, Ours, PostGis, RedisGeo, Shops, by_make
 from _report import Report
 from _world import Question, World
 
@@ -79,12 +79,15 @@ def _peers(form: Form, world: World, sites: list[Site], report: Report) -> int:
             fresh = [_order(world) for _ in range(form.questions)]
             _time(report, "ours, hot", hot, near)
             _time(report, "cKDTree, the hot questions", tree, near)
+            _time(report, "cKDTree, query alone", KdTreeQuery(tree), near)
             _time(report, "ours, cold", cold, fresh)
             _time(report, "cKDTree", tree, fresh)
             _time(report, "PostGIS", postgis, fresh[: form.postgis_questions])
             _time(report, "Redis", redis_geo, fresh[: form.redis_questions])
         report.ratio("ours, hot", "cKDTree, the hot questions", 0.25)
         report.ratio("ours, cold", "cKDTree", 3.0)
+        # For the eye: the peer without make, area, status and distances of its answer.
+        report.ratio("ours, hot", "cKDTree, query alone")
         for peer in ("PostGIS", "Redis"):
             report.ratio("ours, cold", peer)
         return _checked(

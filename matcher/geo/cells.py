@@ -26,7 +26,7 @@ _CELL_RADIUS_EDGES = 1.15
 # ... and no point of its descendants, whose outline is ragged (largest found 1.133).
 _DESCENDANTS_RADIUS_EDGES = 1.2
 
-# What a shop may know of a customer's place before it wins (the contract's privacy rule): 612 m at most.
+# What may be told of a place to somebody who must not know it (the contract's privacy rule): 612 m at most.
 BLUR_RESOLUTION = 8
 
 _RESOLUTION_SHIFT = 52

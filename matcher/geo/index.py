@@ -179,7 +179,8 @@ class SiteIndex:
             self._cells.append(0)
             self._reaches_m.append(0.0)
         self._cells[slot] = cells.cell_of(site.place, FINE)
-        self._reaches_m[slot] = reach_m(site.area, site.place)
+        known_m = site.reach_m
+        self._reaches_m[slot] = reach_m(site.area, site.place) if known_m is None else known_m
         return slot
 
     def _enter(self, slot: int) -> None:

@@ -25,7 +25,8 @@ Rule: TypeAlias = float | MultiPolygon
 class Site(msgspec.Struct, frozen=True, gc=False):
     """Something at a place that serves an area under some tags.
 
-    `paused_until` is in unix seconds: the site is closed before it and open from it on.
+    `paused_until` is in unix seconds: the site is closed before it and open from it on. `reach_m` is what
+    `service_area.reach_m` says of this area and place, for callers that have kept it; None: not known.
     """
 
     id: UUID
@@ -35,6 +36,7 @@ class Site(msgspec.Struct, frozen=True, gc=False):
     enabled: bool = True
     ships_beyond_area: bool = False
     paused_until: float | None = None
+    reach_m: float | None = None
 
     def closed_until(self) -> float:
         """The unix second from which the site is open, as far as is known."""

@@ -77,6 +77,14 @@ def test_radius_is_inclusive_to_the_millimetre() -> None:
         assert _ids(index.nearest("make", CAIRO, 10, now_s=0.0)) == [1]
 
 
+def test_reach_that_the_caller_kept_is_taken() -> None:
+    away = Place(latitude=30.3, longitude=31.2357)
+    area = RadiusArea(50_000)
+    kept = [_site(1, away, area, reach_m=50_000.001), _site(2, away, area, reach_m=10.0)]
+    # The second lie shows that nothing was computed: the site is thought out of reach.
+    assert _ids(SiteIndex.build(kept).nearest("make", CAIRO, 10, now_s=0.0)) == [1]
+
+
 def test_sites_can_be_looked_up_replaced_and_removed() -> None:
     index = SiteIndex()
     assert (len(index), index.get(UUID(int=1)), index.knows_tag("make")) == (0, None, False)

@@ -14,7 +14,6 @@ import click
 import uvicorn
 from litestar import Litestar
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
-from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from uvicorn.supervisors import Multiprocess
 from websockets.frames import CloseCode as WsCode
 from websockets.server import ServerProtocol
@@ -25,6 +24,7 @@ from matcher.http import PROBLEM_JSON
 from matcher.operations import MULTIPROCESS_VARIABLE
 from matcher.realtime.close_codes import CloseCode, close
 from matcher.realtime.protocol import MAX_FRAME_BYTES
+from matcher.realtime.server_protocol import WireProtocol
 from matcher.runtime import configure_logging, database_url
 from matcher.serialization import encode
 from matcher.settings import Settings
@@ -69,7 +69,7 @@ def _bad_frame(code: Any, reason: str) -> tuple[Any, str]:
     return close(CloseCode.BAD_FRAME, f"Bad frame: {reason or 'the text is not UTF-8'}")
 
 
-class SocketProtocol(WebSocketsSansIOProtocol):
+class SocketProtocol(WireProtocol):
     """Leaves the goodbye to real time: open sockets are closed with 4000, running requests answered first."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

@@ -1,4 +1,4 @@
-"""A shorter way from a frame to the wire, for uvicorn: `ws="matcher.realtime.server_protocol:SocketProtocol"`.
+"""A shorter way from a frame to the wire, for uvicorn: give it `WireProtocol` (or a subclass) as `ws`.
 
 ASGI hands each frame through three coroutines and two copies of its text. An event frame is ready to be
 written, so the server offers two more functions in `scope["extensions"]`; without them (another server, the
@@ -21,7 +21,7 @@ class Wire(TypedDict):
     abort: Callable[[], None]  # drop the connection and what it still holds
 
 
-class SocketProtocol(WebSocketsSansIOProtocol):
+class WireProtocol(WebSocketsSansIOProtocol):
     """uvicorn's WebSocket protocol with the extension."""
 
     def handle_connect(self, event: Request) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from matcher.realtime.memory_log import MemoryLog
-from matcher.realtime.server_protocol import SocketProtocol
+from matcher.realtime.server_protocol import WireProtocol
 from matcher.settings import Settings
 from tests.realtime.world import Account, Identities, Process, Store, start_process
 
@@ -40,7 +40,7 @@ async def start(store: Store, identities: Identities, memory_log: MemoryLog) -> 
 
         async def start_one(**options: Any) -> Process:
             log, ready_s = options.pop("log", memory_log), options.pop("ready_s", 10.0)
-            ws = options.pop("ws", SocketProtocol)
+            ws = options.pop("ws", WireProtocol)
             settings = dataclasses.replace(Settings(), **options)
             process = await stack.enter_async_context(start_process(log, store, identities, settings, ws=ws))
             await process.hub.wait_ready(ready_s)

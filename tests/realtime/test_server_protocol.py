@@ -1,14 +1,22 @@
+from functools import partial
+
 import pytest
 from websockets.exceptions import ConnectionClosedError
 
 from matcher.realtime import connection
+from matcher.realtime.cursor import Cursor
+from matcher.realtime.hub import Hub
 from matcher.realtime.memory_log import MemoryLog
-from matcher.realtime.server_protocol import SocketProtocol
+from matcher.realtime.server_protocol import WireProtocol
 from tests.realtime.conftest import StartProcess
 from tests.realtime.world import Account, Store, eventually, open_client
 
 
-@pytest.mark.parametrize("ws", [SocketProtocol, "websockets-sansio"])
+def grown(hub: Hub, recipient: str, before: Cursor) -> bool:
+    return hub.cursor_of(recipient) > before
+
+
+@pytest.mark.parametrize("ws", [WireProtocol, "websockets-sansio"])
 @pytest.mark.parametrize("size", [0, 1, 100_000, 300_000])
 async def test_frames_of_every_length_arrive_whole_with_and_without_the_wire(
     start: StartProcess, store: Store, memory_log: MemoryLog, account: Account, ws: type | str, size: int
@@ -46,7 +54,7 @@ async def test_a_client_that_takes_nothing_is_dropped_with_its_buffer(
         for _ in range(200):  # 20 MB: more than the kernel's buffers take
             before = process.hub.cursor_of(account.user)
             await memory_log.append([store.change(account.user, "a", text="x" * 100_000)])
-            await eventually(lambda before=before: process.hub.cursor_of(account.user) > before)
+            await eventually(partial(grown, process.hub, account.user, before))
             if account.user not in process.hub._by_recipient:
                 break
         await eventually(lambda: not process.service._connections)

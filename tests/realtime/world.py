@@ -25,7 +25,7 @@ from matcher.realtime.log import EventLog
 from matcher.realtime.ports import RecipientKind, Session, Snapshot
 from matcher.realtime.protocol import SUBPROTOCOL
 from matcher.realtime.routes import ROUTES
-from matcher.realtime.server_protocol import SocketProtocol
+from matcher.realtime.server_protocol import WireProtocol
 from matcher.realtime.service import RealtimeService
 from matcher.serialization import encode
 from matcher.settings import Settings
@@ -169,7 +169,7 @@ async def start_process(
     identities: Identities,
     settings: Settings,
     *,
-    ws: type[asyncio.Protocol] | str = SocketProtocol,
+    ws: type[asyncio.Protocol] | str = WireProtocol,
 ) -> AsyncIterator[Process]:
     """An API process that follows the log."""
     hub = Hub(log, buffer_bytes=settings.log_buffer_bytes)

@@ -82,7 +82,9 @@ async def _close(arq: Worker, running: "asyncio.Task[None]") -> None:
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
     try:
-        await arq.close()
+        # Not arq's own close(): it calls what redis-py has deprecated, and deletes a health key that nobody reads.
+        if arq._pool is not None:
+            await arq.pool.aclose(close_connection_pool=True)
     except REDIS_ERRORS as error:
         log.warning("worker_closed_without_redis", error=repr(error))
 

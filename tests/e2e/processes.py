@@ -60,15 +60,15 @@ class Service:
     folder: Path
     children: list[Child] = field(default_factory=list)
 
-    def serve(self, *arguments: str, **settings: object) -> Child:
-        """Start an API process on a free port of loopback and wait until it is ready."""
+    def serve(self, *arguments: str, accept: str = "ready", **settings: object) -> Child:
+        """Start an API process on a free port of loopback and wait until it is ready, or what `accept` names."""
         child = self._start(["serve", "--port", "0", *arguments], settings)
         child.url = child.wait_for_output(r"Listening on (http://\S+) ")[1]
         deadline_s = time.monotonic() + START_TIMEOUT_S
         while True:
             with contextlib.suppress(httpx.TransportError):
                 answer = httpx.get(f"{child.url}/api/v1/ready", trust_env=False, timeout=10)
-                if answer.status_code == 200 and answer.json()["status"] == "ready":
+                if answer.status_code == 200 and answer.json()["status"] == accept:
                     return child
             assert time.monotonic() < deadline_s, f"not ready: {child.output()[-2000:]}"
             assert child.process.poll() is None, child.output()[-2000:]

@@ -97,10 +97,11 @@ LATITUDE, LONGITUDE = "deliveryLocation/latitude", "deliveryLocation/longitude"
 
 NO_LATITUDES: list[Any] = [90.001, -91, 1e308, "30.1", None, True, [30]]
 NO_LONGITUDES: list[Any] = [180.001, -181, "31", {}]
+NO_PARTS: list[Any] = [[], [{"name": "Pad", "quantity": 1}] * 101, {}, None, "pads"]
 OUT_OF_BOUNDS: list[tuple[str, Any]] = [
     *((LATITUDE, value) for value in NO_LATITUDES),
     *((LONGITUDE, value) for value in NO_LONGITUDES),
-    *(("parts", value) for value in ([], [{"name": "Pad", "quantity": 1}] * 101, {}, None, "pads")),
+    *(("parts", value) for value in NO_PARTS),
     *(("parts/0/quantity", value) for value in (0, -1, 10_000, "1", 1.5, None, True, 2**64)),
     *(("parts/0/name", value) for value in ("", "x" * 201, 5, None)),
     ("parts/0/condition", "shiny"),

@@ -16,7 +16,7 @@ import msgspec
 from matcher.events import Event
 from matcher.realtime.cursor import Position
 
-# An entry is read, decoded and fanned out in one piece: 128 KiB take about a millisecond. It also bounds
+# An entry is read, decoded and fanned out in one piece: 128 KiB take one to two milliseconds. It also bounds
 # what `log_entries_max` entries can take in memory.
 ENTRY_BYTES = 128 * 1024
 

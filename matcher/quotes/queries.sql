@@ -96,7 +96,7 @@ SET status = $2,
     payment_status = CASE
         WHEN $2 = 'delivered' AND payment_method = 'cash_on_delivery' THEN 'paid' ELSE payment_status
     END,
-    closed_at = CASE WHEN $2 = 'delivered' THEN $4 ELSE closed_at END,
+    closed_at = CASE WHEN $2 = 'delivered' THEN coalesce(closed_at, $4) ELSE closed_at END,
     version = $5,
     view_version = $5,
     updated_at = $4

@@ -20,8 +20,6 @@ from matcher.serialization import encode
 from matcher.settings import Settings
 from matcher.transactions import IdempotentCall, Reply
 
-UNLIMITED_ORDERS = 2**31 - 1
-
 
 class NewOrder(msgspec.Struct, frozen=True):
     """A valid order on its way to the database, with the shops to ask (nearest first, some to spare)."""
@@ -73,7 +71,7 @@ def arguments(orders: Sequence[NewOrder], settings: Settings, outbox_id: UUID) -
         [o.call.scope if o.call else None for o in orders],
         [o.call.key if o.call else None for o in orders],
         [o.call.fingerprint if o.call else None for o in orders],
-        settings.order_open_per_customer if settings.limits else UNLIMITED_ORDERS,
+        settings.order_open_per_customer if settings.limits else None,
         [at for at, _ in asked],
         [shop.shop_id for _, shop in asked],
         [shop.distance_m for _, shop in asked],

@@ -10,7 +10,6 @@ from uuid import UUID
 import msgspec
 
 from matcher.accounts.access import Caller
-from matcher.core import running
 from matcher.db import Pool
 from matcher.events import Event
 from matcher.geo.types import Place
@@ -111,18 +110,12 @@ class World:
 
 
 @asynccontextmanager
-async def open_world(
-    pool: Pool, settings: Settings, clock: Clock | None = None, *, publishing: bool = False
-) -> AsyncIterator[World]:
-    """A world whose queue writes; with `publishing` its publisher runs too."""
-    world = World(pool, settings, clock or Clock())
+async def open_world(pool: Pool, settings: Settings, clock: Clock) -> AsyncIterator[World]:
+    """A world whose queue writes; `take_events` publishes."""
+    world = World(pool, settings, clock)
     await world.directory.load()
     async with world.queue:
-        if not publishing:
-            yield world
-            return
-        async with running(world.publisher.run()):
-            yield world
+        yield world
 
 
 async def insert_shop(

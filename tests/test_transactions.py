@@ -13,7 +13,7 @@ import pytest
 
 from matcher.core import running
 from matcher.db import Connection, DatabaseUnavailable, Pool
-from matcher.errors import Forbidden, MatcherError, NotFound, Overloaded, TooManyRequests
+from matcher.errors import Forbidden, MatcherError, NotFound, Overloaded, TooManyRequests, VersionConflict
 from matcher.events import Event, Target
 from matcher.ids import uuid7
 from matcher.redis import RedisUnavailable
@@ -34,20 +34,6 @@ INSERT = (
     " VALUES ($1, $1, 'draft', 'low', 'low', 'card', 'USD', 1)"
 )
 COUNT = "SELECT count(*) FROM orders"
-
-
-class Refused(MatcherError):
-    """No."""
-
-    code = "refused"
-    status = 409
-
-
-class RefusedForNow(MatcherError):
-    """Not yet."""
-
-    code = "refused_for_now"
-    status = 409
 
 
 class Log:
@@ -148,7 +134,7 @@ async def test_keys_belong_to_account_and_path(bench: Bench) -> None:
     assert not any(reply.replayed for reply in replies)
 
 
-@pytest.mark.parametrize("error", [Refused(), NotFound(), Forbidden()])
+@pytest.mark.parametrize("error", [VersionConflict(), NotFound(), Forbidden()])
 async def test_a_refusal_leaves_no_effect_and_is_kept(bench: Bench, error: MatcherError) -> None:
     with pytest.raises(type(error)):
         await bench.transactions.run(failing(bench, error), call=key())
@@ -160,7 +146,7 @@ async def test_a_refusal_leaves_no_effect_and_is_kept(bench: Bench, error: Match
 
 @pytest.mark.parametrize(
     "error",
-    [TooManyRequests(), Overloaded(retry_after_s=1), RefusedForNow(retry_after_s=1), RuntimeError("crash")],
+    [TooManyRequests(), Overloaded(retry_after_s=1), VersionConflict(retry_after_s=1), RuntimeError("crash")],
 )
 async def test_what_passes_with_time_is_not_kept(bench: Bench, error: Exception) -> None:
     with pytest.raises(type(error)):
@@ -171,8 +157,8 @@ async def test_what_passes_with_time_is_not_kept(bench: Bench, error: Exception)
 
 
 async def test_without_a_key_a_refusal_rolls_everything_back(bench: Bench) -> None:
-    with pytest.raises(Refused):
-        await bench.transactions.run(failing(bench, Refused()))
+    with pytest.raises(VersionConflict):
+        await bench.transactions.run(failing(bench, VersionConflict()))
     assert (await bench.count(), await bench.outbox()) == (0, 0)
 
 

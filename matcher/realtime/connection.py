@@ -1,15 +1,13 @@
-"""One socket: carries out what the protocol decides, and keeps its recipient's client up to date.
+"""One socket: carries out what the protocol decides, and knows who the client is and for how long.
 
-The order on connecting is what makes it lossless: subscribe (holding events back) -> take the cursor ->
-read the snapshot in one transaction -> send it -> send what was held -> live. A commit after the snapshot
-is logged after the cursor, because entries are written after their commit.
+What the client is shown is `feed.py`'s; frames wait in `writer.py`.
 """
 
 import asyncio
 import math
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -21,7 +19,7 @@ from matcher.db import CONNECTION_ERRORS
 from matcher.errors import MatcherError, TooManyRequests, Unauthorized
 from matcher.events import shop_recipient, user_recipient
 from matcher.http import translate
-from matcher.realtime.buffer import Buffer, Delivery
+from matcher.realtime.buffer import Delivery
 from matcher.realtime.close_codes import Close, CloseCode
 from matcher.realtime.cursor import Cursor, parse_cursor
 from matcher.realtime.endings import (
@@ -36,7 +34,8 @@ from matcher.realtime.endings import (
     SLOW,
     TOO_MANY,
 )
-from matcher.realtime.frames import heartbeat_frame, reply_frame, resumed_frame, snapshot_frames
+from matcher.realtime.feed import Feed
+from matcher.realtime.frames import heartbeat_frame, reply_frame
 from matcher.realtime.ports import RecipientKind, Session
 from matcher.realtime.protocol import Ack, Connect, Protocol, Refresh, Refuse, Request
 from matcher.realtime.server_protocol import Wire
@@ -55,27 +54,13 @@ CLOSE_TIMEOUT_S = 5.0  # for the close frame to leave; a client that takes nothi
 log = structlog.get_logger()
 
 
-class _Held:
-    """Events that wait for the snapshot, bounded like the writer."""
-
-    __slots__ = ("frames", "room_bytes")
-
-    def __init__(self, bytes_max: int) -> None:
-        self.frames: list[tuple[bytes, str, int]] = []
-        self.room_bytes = bytes_max
-
-    def add(self, frame: bytes, delivery: Delivery) -> bool:
-        self.room_bytes -= len(frame)
-        self.frames.append((frame, delivery.entity_id, delivery.version))
-        return self.room_bytes >= 0
-
-
 class Connection:
     """See the module. `run` serves an accepted socket to its end; everything else is called meanwhile."""
 
-    # The fields that the hub reads are set once the client has said who it is.
+    # Set once the client has said who it is; the hub knows it from then on.
     user_id: UUID
     recipient: str
+    _feed: Feed
 
     def __init__(
         self,
@@ -99,10 +84,6 @@ class Connection:
         self._dispatching = False
         self._ending: Close | None = None
         self._leaving: Close | None = None
-        self._held: _Held | None = None
-        self._stale = False
-        self._synchronising = False
-        self._reset_task: asyncio.Task[None] | None = None
         self._recheck_task: asyncio.Task[None] | None = None
         self._heartbeat_timer: asyncio.TimerHandle | None = None
         self._deadline = self._loop.call_later(service.settings.socket_connect_s, self.close, SILENT)
@@ -126,18 +107,12 @@ class Connection:
     # What the hub calls.
 
     def deliver(self, frame: bytes, delivery: Delivery) -> None:
-        """An event of the log: to the client, or held until the snapshot has been sent."""
-        if self._stale:  # what the log lost comes with the snapshot, so no cursor may lead past it before
-            frame = delivery.frame_from_nowhere()
-        took = self._writer.put(frame) if self._held is None else self._held.add(frame, delivery)
-        if not took:
-            self.close(SLOW)
+        """An event of the log."""
+        self._feed.deliver(frame, delivery)
 
     def reset(self, delay_s: float) -> None:
         """The log lost something: a fresh snapshot after `delay_s`."""
-        self._stale = True
-        if not self._synchronising and self._reset_task is None:
-            self._reset_task = self._loop.create_task(self._reset_later(delay_s))
+        self._feed.reset(delay_s)
 
     def close(self, ending: Close) -> None:
         """End the socket. The first reason counts."""
@@ -217,14 +192,15 @@ class Connection:
             self.close(TOO_MANY)
             return
         self._admitted = True
-        metrics.SOCKETS.labels(self._kind).inc()
+        metrics.SOCKETS.labels(self.kind).inc()
         self._adopt(session)
+        self._feed = Feed(self._service, self, self._writer, self._fail)
         await self._service.hub.wait_ready(READY_WAIT_S)
-        await self._synchronise(parse_cursor(frame.cursor) if frame.cursor else None)
+        await self._feed.start(parse_cursor(frame.cursor) if frame.cursor else None)
         self._heartbeat_timer = self._loop.call_later(self._service.settings.heartbeat_s, self._heartbeat)
 
     async def _refresh(self, frame: Refresh) -> None:
-        if self._throttle.take(self._loop.time()) is not Verdict.ALLOW:
+        if self._throttle.take(self._loop.time()) is Verdict.FLOOD:
             self.close(FLOOD)
             return
         before, self._token = self._session, frame.token
@@ -306,88 +282,6 @@ class Connection:
         lasts_s = min(max(0.0, session.expires_at_s - time.time()), TIMER_MAX_S)
         self._deadline = self._loop.call_later(lasts_s, self.close, EXPIRED)
 
-    # Bringing the client up to date.
-
-    async def _synchronise(self, cursor: Cursor | None) -> None:
-        """Resume from the cursor if this process covers it, else send snapshots until none is stale."""
-        self._synchronising = True
-        try:
-            buffer = self._service.hub.buffer_of(self.recipient)
-            if cursor is not None and buffer is not None and buffer.covers(cursor):
-                await self._resume(cursor, buffer)
-            else:
-                self._stale = True
-            while self._stale and self._ending is None:
-                await self._send_snapshot()
-        finally:
-            self._synchronising = False
-
-    async def _resume(self, cursor: Cursor, buffer: Buffer) -> None:
-        self._subscribe()
-        missed = list(buffer.after(cursor, self.recipient))
-        metrics.SNAPSHOTS.labels("resumed").inc()
-        # Its own cursor comes back: a client that is cut off before the missed events must ask for them again.
-        self._put(resumed_frame(self.recipient, str(cursor), self._service.settings.heartbeat_s))
-        if await self._send_paced(delivery.frame() for delivery in missed):
-            self._release({})
-
-    def _subscribe(self) -> None:
-        """From here on no event is missed: it is held until `_release`."""
-        self._held = _Held(self._service.settings.socket_buffer_bytes)
-        if self._ending is None:
-            self._service.hub.subscribe(self)
-
-    async def _send_snapshot(self) -> None:
-        async with self._service.snapshot_turn() as admitted:
-            if not admitted:
-                self.close(BUSY)
-                return
-            self._stale = False
-            self._subscribe()
-            cursor = self._service.hub.cursor_of(self.recipient)
-            snapshot = await self._service.snapshots.snapshot(self._kind, self._shop_id or self.user_id)
-        metrics.SNAPSHOTS.labels("snapshot").inc()
-        frames = snapshot_frames(
-            snapshot,
-            self.recipient,
-            str(cursor),
-            self._service.settings.heartbeat_s,
-            part_items=self._service.settings.snapshot_part_items,
-        )
-        if await self._send_paced(frames):
-            self._release(snapshot.versions)
-
-    async def _send_paced(self, frames: Iterable[bytes]) -> bool:
-        """Send more than the writer may hold, at the client's pace; False when the socket ended meanwhile."""
-        for frame in frames:
-            # Half of the bound is left for replies and live frames.
-            if self._writer.room_bytes - len(frame) < self._service.settings.socket_buffer_bytes // 2:
-                try:
-                    async with asyncio.timeout(self._service.settings.request_timeout_s):
-                        await self._writer.drain()
-                except TimeoutError:
-                    self.close(SLOW)
-            if self._ending is not None:
-                return False
-            self._put(frame)
-        return True
-
-    def _release(self, versions: dict[str, int]) -> None:
-        """Send what was held, without what the snapshot has already, and go live."""
-        held, self._held = self._held, None
-        for frame, entity_id, version in held.frames if held else ():
-            if version > versions.get(entity_id, -1):
-                self._put(frame)
-
-    async def _reset_later(self, delay_s: float) -> None:
-        await asyncio.sleep(delay_s)
-        self._reset_task = None
-        if not self._synchronising and self._ending is None:
-            try:
-                await self._synchronise(None)
-            except Exception as error:  # noqa: BLE001  see _fail
-                self._fail(error)
-
     # The rest.
 
     def _put(self, frame: bytes) -> None:
@@ -410,16 +304,23 @@ class Connection:
         if self._admitted:
             self._admitted = False
             self._service.hub.leave(self)
-            metrics.SOCKETS.labels(self._kind).dec()
+            self._feed.stop()
+            metrics.SOCKETS.labels(self.kind).dec()
 
     def _forget(self) -> None:
         self._leave()
         self._deadline.cancel()
         if self._heartbeat_timer is not None:
             self._heartbeat_timer.cancel()
-        if self._reset_task is not None:
-            self._reset_task.cancel()
+        if self._recheck_task is not None:
+            self._recheck_task.cancel()
 
     @property
-    def _kind(self) -> RecipientKind:
+    def kind(self) -> RecipientKind:
+        """What the recipient is."""
         return "shop" if self._shop_id else "user"
+
+    @property
+    def recipient_id(self) -> UUID:
+        """Whose events come here."""
+        return self._shop_id or self.user_id

@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import random
 import time
-from collections.abc import Collection, Hashable
+from collections.abc import Hashable, Sequence
 from typing import Protocol, TypeVar
 from uuid import UUID
 
@@ -117,12 +117,14 @@ class Hub:
 
     def close_recipient(self, recipient: str, ending: Close) -> int:
         """End every socket of a recipient (a suspended shop); how many."""
-        return _close(self._by_recipient.get(recipient, ()), ending)
+        # Not from `_by_recipient`: a socket that waits for its snapshot is not there yet.
+        everybody = (socket for sockets in self._by_user.values() for socket in sockets)
+        return _close([socket for socket in everybody if socket.recipient == recipient], ending)
 
     def close_user(self, user_id: UUID, ending: Close, *, recipient: str | None = None) -> int:
         """End an account's sockets (logout, suspension), or those for one recipient (a role lost)."""
         sockets = self._by_user.get(user_id, ())
-        return _close([s for s in sockets if recipient in (None, s.recipient)], ending)
+        return _close([socket for socket in sockets if recipient in (None, socket.recipient)], ending)
 
     async def _follow(self, partition: int) -> None:
         reader = self._log.reader(partition)
@@ -199,8 +201,7 @@ def _discard(index: dict[_K, set[Subscriber]], key: _K, subscriber: Subscriber) 
             del index[key]
 
 
-def _close(sockets: Collection[Subscriber], ending: Close) -> int:
-    closing = tuple(sockets)
-    for socket in closing:
+def _close(sockets: Sequence[Subscriber], ending: Close) -> int:
+    for socket in sockets:
         socket.close(ending)
-    return len(closing)
+    return len(sockets)

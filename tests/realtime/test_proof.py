@@ -138,7 +138,7 @@ class World:
 
     def is_busy(self, service: RealtimeService) -> bool:
         return any(
-            connection._stale or connection._held is not None or connection._writer._task is not None
+            not connection._feed.settled or connection._writer._task is not None
             for connection in service._connections
         )
 

@@ -188,6 +188,8 @@ def _compare_versions(
     for model in journal.models.values():
         verdict.add(model.contradictions, model.frames)
         for key, view in model.held.items():
+            if view.data.get("orderId", key.id) not in journal.orders:
+                continue  # not of this story: it may be changing while it is read
             if key.entity == "order" and key.id in orders:
                 row, version = orders[key.id], orders[key.id]["view_version"]
             elif key.entity == "quote" and key.id in quotes:

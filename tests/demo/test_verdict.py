@@ -196,3 +196,21 @@ def test_http_must_show_what_the_socket_told() -> None:
     assert same.mismatches == []
     assert "differs between socket and HTTP" in other.mismatches[0]
     assert "never told" in newer.mismatches[0]
+
+
+def test_orders_from_outside_the_story_are_judged_only_by_what_the_shops_were_promised() -> None:
+    world = World()
+    foreign = {
+        "id": str(UUID(int=8)),
+        "orderId": str(UUID(int=7)),
+        "status": "active",
+        "lines": [],
+        "totalPrice": "1.00",
+        "version": 2,
+    }
+    World.tell(world.shop, "quote", foreign)
+    world.journal.record_quote(foreign)
+    assert len(compare(world.journal, world.stored).mismatches) == 1  # acknowledged, so it must be stored
+    row = world.quote_row | {"id": UUID(int=8), "order_id": UUID(int=7), "lines": [], "total_minor": 100}
+    world.stored.quotes = [world.quote_row, row | {"version": 5, "status": "expired"}]
+    assert compare(world.journal, world.stored).mismatches == []

@@ -2,15 +2,16 @@
 
 import asyncio
 import secrets
+import time
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import asyncpg
 import pytest
 import redis
 
+from tests.conftest import Servers, _clone_template, _drop, _with_database
 from tests.e2e.api import ADMIN_EMAIL, PASSWORD, Account, Api, Town, eventually
 from tests.e2e.processes import Child, Service
 from tests.e2e.world import World, build_world
@@ -24,17 +25,36 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.xdist_group("e2e"))
 
 
-@pytest.fixture(scope="package")
-def service(
-    database_url: str, dirty_tables: list[str], redis_url: str, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Service]:
+# Ended when the last story has been told, not at the end of the run: other tests want the machine for themselves.
+_running: list[Service] = []
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """Stop the processes after the last test of this folder."""
+    if nextitem is None or Path(__file__).parent not in nextitem.path.parents:
+        while _running:
+            _running.pop().stop()
+
+
+@pytest.fixture(scope="session")
+def database_url(servers: Servers) -> Iterator[str]:
+    """A database of the stories alone: their worker would sweep what other tests write."""
+    name = f"matcher_test_{int(time.time())}_{secrets.token_hex(4)}"
+    asyncio.run(_clone_template(servers.database_url, name))
+    yield _with_database(servers.database_url, name)
+    asyncio.run(_drop(servers.database_url, name))
+
+
+@pytest.fixture(scope="session")
+def service(database_url: str, redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """The service's surroundings, empty but for an admin; what a test starts is stopped at the end."""
     prefix = f"e2e:{secrets.token_hex(6)}:"
     environment = {"DATABASE_URL": database_url, "REDIS_URL": redis_url, "MATCHER_REDIS_PREFIX": prefix}
-    asyncio.run(_empty(database_url, dirty_tables))
     service = Service(environment, tmp_path_factory.mktemp("service"))
     made = service.run("users", "create-admin", "--email", ADMIN_EMAIL, admin_password=PASSWORD)
     assert made.returncode == 0, made.stderr
+    _running.append(service)
     yield service
     service.stop()
     with redis.Redis.from_url(redis_url) as client:
@@ -42,25 +62,25 @@ def service(
             client.delete(key)
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def process_a(service: Service) -> Child:
     """An API process."""
     return service.serve()
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def process_b(service: Service) -> Child:
     """Another API process of the same service."""
     return service.serve()
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def working(service: Service) -> Child:
     """A worker."""
     return service.worker()
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def world(process_a: Child) -> World:
     """People, two shops and their orders, made once; tests must leave them as they are."""
     return asyncio.run(build_world(process_a.url))
@@ -111,13 +131,3 @@ async def known(town: Town, shops: list[Account], *apis: Api) -> None:
     wanted = [shop.shop_id for shop in shops]
     for api in apis:
         await eventually(partial(api.near, town), lambda found: found == wanted)
-
-
-async def _empty(database_url: str, tables: list[str]) -> None:
-    connection = await asyncpg.connect(
-        database_url, server_settings={"session_replication_role": "replica", "lock_timeout": "10s"}
-    )
-    try:
-        await connection.execute("".join(f"DELETE FROM {table};" for table in tables))
-    finally:
-        await connection.close()

@@ -25,6 +25,8 @@ from matcher.db import Connection
 from matcher.errors import MatcherError
 from matcher.http import RequestContext, WireDTO, handle_exception
 from matcher.notifications import routes as notification_routes
+from matcher.notifications.channels import web_push_key
+from matcher.notifications.reach import ReachService
 from matcher.notifications.service import NotificationService
 from matcher.quotes import order_routes, quote_routes
 from matcher.quotes.order_changes import OrderChanges
@@ -56,6 +58,7 @@ SERVICES = (
     "changes",
     "quotes",
     "notifications",
+    "reach",
 )
 
 DESCRIPTION = """Auto-parts orders matched to the nearest shops, quotes streaming back live.
@@ -168,6 +171,7 @@ async def _open_services(app: Litestar, core: Core) -> AsyncIterator[None]:
             uploads=state.uploads,
         )
         state.notifications = NotificationService(transactions)
+        state.reach = ReachService(transactions, settings, web_push_key(settings))
         state.socket_requests = SocketRequests(state.quotes, state.changes)
         hub = Hub(core.log, buffer_bytes=settings.log_buffer_bytes)
         state.realtime = RealtimeService(

@@ -40,6 +40,11 @@ PUBLISH_WAITING = Gauge(
 )
 OUTBOX_SWEPT = Counter("matcher_outbox_swept_total", "Outbox rows published by the sweeper")
 
+PUSHES = Counter(
+    "matcher_pushes_total", "Attempts to reach people, and what was suppressed", ("channel", "outcome")
+)
+PUSH_SECONDS = Histogram("matcher_push_seconds", "Time of one attempt", ("channel",), buckets=_LATENCY_S)
+
 INDEX_SITES = Gauge("matcher_index_sites", "Shops in the geo index", multiprocess_mode="livemax")
 INDEX_CHANGES = Counter("matcher_index_changes_total", "Shops changed in the geo index")
 POOL_CONNECTIONS = Gauge(

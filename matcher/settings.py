@@ -103,6 +103,30 @@ class Settings:
     snapshot_part_items: int = _setting(200, "entities in one frame of a snapshot")
     snapshots_at_once: int = _setting(8, "snapshots read at the same time in one process")
 
+    push_after_s: float = _setting(5.0, "time that sockets have to acknowledge an event before it is pushed")
+    push_keep_s: int = _setting(86_400, "life of a push that no order's end bounds")
+    push_tries_max: int = _setting(8, "attempts before a push is a dead letter")
+    push_retry_s: float = _setting(2.0, "first pause after a failed push; it doubles, with jitter")
+    push_timeout_s: float = _setting(10.0, "longest attempt of one push")
+    push_concurrency: int = _setting(20, "pushes of one worker under way at once")
+    push_history_s: int = _setting(7 * 86_400, "pushes that are over, dead letters too, are kept for")
+    push_allow_private: bool = _setting(
+        False, "lets web push endpoints be http and private (tests); refused in production"
+    )
+    devices_per_account: int = _setting(20, "devices of one account; another replaces the one unused longest")
+    fcm_credentials_file: str = _setting("", "service account of Firebase (JSON); empty: no pushes to phones")
+    fcm_url: str = _setting("https://fcm.googleapis.com", "where Firebase Cloud Messaging listens")
+    vapid_key_file: str = _setting("", "private key of web push (PEM, P-256); empty: no pushes to browsers")
+    vapid_subject: str = _setting("", "whom push services may write to: a mailto: or https: address")
+    smtp_host: str = _setting("", "mail server; empty: no mail")
+    smtp_port: int = _setting(587, "port of the mail server")
+    smtp_encryption: Literal["starttls", "tls", "off"] = _setting(
+        "starttls", "of the way to the mail server; off only without a password or on loopback"
+    )
+    smtp_user: str = _setting("", "name to sign in to the mail server; empty: without")
+    smtp_password: str = _setting("", "password for the mail server", secret=True)
+    mail_from: str = _setting("", "sender of mail: an address, or Name <address>")
+
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None) -> "Settings":
         """Settings from `MATCHER_*`, `DATABASE_URL` and `REDIS_URL`; ConfigurationError names a bad variable."""
@@ -138,6 +162,7 @@ class Settings:
                 "MATCHER_ISSUER_URL needs MATCHER_ISSUER_AUDIENCE, and MATCHER_ISSUER_JWKS_FILE or"
                 " MATCHER_ISSUER_SECRET."
             )
+        self._check_channels()
         for name in (
             "pool_size",
             "workers",
@@ -145,11 +170,28 @@ class Settings:
             "batch_orders_max",
             "batch_writers",
             "log_partitions",
+            "push_tries_max",
+            "push_concurrency",
+            "devices_per_account",
         ):
             if getattr(self, name) < 1:
                 raise ConfigurationError(f"{env_name(name)} must be at least 1.")
         if self.pool_size < self.batch_writers + 2:
             raise ConfigurationError("MATCHER_POOL_SIZE must exceed MATCHER_BATCH_WRITERS by 2 or more.")
+
+    def _check_channels(self) -> None:
+        if self.push_allow_private and self.env == "production":
+            raise ConfigurationError("MATCHER_PUSH_ALLOW_PRIVATE=on is for tests and refused in production.")
+        if self.vapid_key_file and not self.vapid_subject.startswith(("mailto:", "https://")):
+            raise ConfigurationError(
+                "MATCHER_VAPID_KEY_FILE needs MATCHER_VAPID_SUBJECT, a mailto: or https: address."
+            )
+        if self.smtp_host and "@" not in self.mail_from:
+            raise ConfigurationError("MATCHER_SMTP_HOST needs MATCHER_MAIL_FROM, the sender's address.")
+        if self.smtp_encryption == "off" and self.smtp_password and self.smtp_host not in LOOPBACK:
+            raise ConfigurationError(
+                "MATCHER_SMTP_PASSWORD would travel unencrypted; set MATCHER_SMTP_ENCRYPTION."
+            )
 
 
 # Read where they are used (a secret at a prompt, a switch of the test suite), listed here so that a

@@ -14,6 +14,7 @@ from matcher import metrics
 from matcher.accounts.repository import delete_stale
 from matcher.core import RENDERERS, Core
 from matcher.db import load_queries
+from matcher.pushing import Pushing
 from matcher.quotes.settling import expire_quotes
 from matcher.quotes.sweeps import Sweeps
 from matcher.transactions import sweep
@@ -68,4 +69,13 @@ def periodic_tasks(core: Core) -> list[Task]:
         Task("close-old-drafts", 600, sweeps.close_old_drafts),
         Task("delete-old-keys", 600, delete_old_keys),
         Task("delete-stale-sessions", 600, delete_stale_sessions),
+    ]
+
+
+def push_tasks(pushing: Pushing) -> list[Task]:
+    """Reaching people whose sockets did not acknowledge."""
+    return [
+        Task("follow-pushes", 1, pushing.feed.follow),
+        Task("send-pushes", 1, pushing.sender.send_due),
+        Task("delete-old-pushes", 600, pushing.delete_old),
     ]

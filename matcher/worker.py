@@ -18,10 +18,11 @@ from prometheus_client import start_http_server
 
 from matcher import metrics
 from matcher.core import Core, open_core
+from matcher.pushing import open_pushing
 from matcher.redis import REDIS_ERRORS
 from matcher.runtime import configure_logging
 from matcher.settings import Settings
-from matcher.tasks import Task, periodic_tasks
+from matcher.tasks import Task, periodic_tasks, push_tasks
 
 POLL_S = 0.2  # adds to the lateness of every task
 JOB_TIMEOUT_S = 120
@@ -43,8 +44,8 @@ def worker() -> None:
 async def run_worker(settings: Settings, stopping: asyncio.Event | None = None) -> None:
     """Work until `stopping` is set or the process is told to end; running jobs finish."""
     stopping = stopping or _stop_on_signals()
-    async with open_core(settings) as core:
-        tasks = periodic_tasks(core)
+    async with open_core(settings) as core, open_pushing(core) as pushing:
+        tasks = [*periodic_tasks(core), *push_tasks(pushing)]
         log.info("worker_started", tasks=[task.name for task in tasks])
         while not stopping.is_set():
             await _run_until_redis_fails(core, tasks, stopping)

@@ -56,17 +56,17 @@ POST /api/v1/shop-quotes/seen
 GET /api/v1/notifications
 PUT /api/v1/notifications/{notification_id}/read
 POST /api/v1/notifications/send
+POST /api/v1/notifications/devices
+DELETE /api/v1/notifications/devices/{device_id}
+GET PUT /api/v1/notifications/preferences
 GET /api/v1/health
 GET /api/v1/ready
 """
-# Of the contract, and to come: with mail (2), with push (6), with the shop's own business (8) and its sync (9).
+# Of the contract, and to come: with mail (2), with the shop's own business (8) and its sync (9).
 LATER = """
 POST /api/v1/auth/password/forgot
 POST /api/v1/auth/password/reset
 POST /api/v1/auth/verify-email
-POST /api/v1/notifications/devices
-DELETE /api/v1/notifications/devices/{device_id}
-GET PUT /api/v1/notifications/preferences
 """
 LATER_PREFIXES = (
     "/api/v1/inventory",
@@ -77,6 +77,10 @@ LATER_PREFIXES = (
 )
 # Beside the contract.
 FURTHER = """
+GET /api/v1/notifications/devices
+GET /api/v1/notifications/web-push-key
+GET /api/v1/admin/notification-dead-letters
+POST /api/v1/admin/notification-dead-letters/{delivery_id}/retry
 GET /api/v1/uploads/{upload_id}
 """
 PUBLIC = {

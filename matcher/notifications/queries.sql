@@ -26,3 +26,6 @@ JOIN notifications n ON n.id = changed.id AND n.version >= changed.since
 
 -- name: unread
 SELECT * FROM notifications WHERE user_id = $1 AND read_at IS NULL ORDER BY id DESC LIMIT $2
+
+-- name: changed_since
+SELECT id, version FROM notifications WHERE created_at >= $1 OR read_at >= $1

@@ -1,14 +1,16 @@
 """Bodies of the notification endpoints (CONTRACT 6)."""
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from msgspec import Meta
 
+from matcher.notifications.webpush import Subscription
 from matcher.serialization import WireStruct
 
 MAX_RECIPIENTS = 1_000
+MAX_TOKEN_CHARS = 4_096  # FCM promises no length; today's tokens have less than 200
 
 
 class NotificationSend(WireStruct):
@@ -39,3 +41,42 @@ class NotificationView(WireStruct):
     read_at: datetime | None
     created_at: datetime
     version: int
+
+
+class DeviceRegister(WireStruct):
+    """An installation that pushes reach: a phone's FCM token, or a browser's subscription."""
+
+    platform: Literal["fcm", "webpush"]
+    token: Annotated[str, Meta(min_length=1, max_length=MAX_TOKEN_CHARS, pattern="^[!-~]+$")] | None = None
+    subscription: Subscription | None = None
+
+
+class DeviceView(WireStruct):
+    """A device of the caller's."""
+
+    id: UUID
+    platform: str
+    created_at: datetime
+    last_used_at: datetime
+
+
+class WebPushKey(WireStruct):
+    """`applicationServerKey` for a browser's `pushManager.subscribe`."""
+
+    public_key: str
+
+
+class DeadLetterView(WireStruct):
+    """A push that was given up: refused for good, or tried too often. `pending` once it is retried."""
+
+    id: UUID
+    user_id: UUID
+    channel: str
+    device_id: UUID | None
+    type: str
+    title: str
+    status: str
+    attempts: int
+    last_error: str | None
+    created_at: datetime
+    expires_at: datetime

@@ -1,6 +1,7 @@
 """In-app notifications: stored, listed, read, and announced to the person's sockets."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -101,6 +102,12 @@ async def render_changes(connection: Connection, ids: Sequence[UUID], versions: 
         )
         for row in rows
     ]
+
+
+async def changed_since(connection: Connection, since: datetime) -> list[Event]:
+    """The events of everything written or read since: for who lost the log."""
+    rows = await connection.fetch(SQL["changed_since"], since)
+    return await render_changes(connection, [row["id"] for row in rows], [row["version"] for row in rows])
 
 
 async def user_snapshot(connection: Connection, user_id: UUID) -> dict[str, list[dict[str, Any]]]:

@@ -7,6 +7,7 @@ the same.
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -88,6 +89,18 @@ def quote_event(row: Any, customer_id: UUID) -> Event:
 
 def _event_id(entity_id: UUID, version: int) -> str:
     return f"{entity_id}.{version}"
+
+
+async def changed_since(connection: Connection, since: datetime) -> list[Event]:
+    """The events of all entities, as they are, of every order that changed since: for who lost the log."""
+    order_ids = [row["id"] for row in await connection.fetch(SQL["changed_since"], since)]
+    return await render_changes(connection, order_ids, [1] * len(order_ids))
+
+
+async def deadlines(connection: Connection, order_ids: Sequence[UUID]) -> dict[UUID, datetime]:
+    """When each of these orders expires."""
+    rows = await connection.fetch(SQL["deadlines"], list(order_ids))
+    return {row["id"]: row["expires_at"] for row in rows}
 
 
 async def shop_snapshot(connection: Connection, shop_id: UUID) -> dict[str, list[dict[str, Any]]]:

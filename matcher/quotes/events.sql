@@ -36,3 +36,14 @@ ORDER BY o.id
 
 -- name: quotes_of_orders
 SELECT q.* FROM quotes q WHERE q.order_id = ANY($1::uuid[]) ORDER BY q.id
+
+-- name: changed_since
+-- Rare (the event log was lost), so it may read the tables: no index pays for it at each write.
+SELECT id FROM orders WHERE updated_at >= $1 AND status <> 'draft'
+UNION
+SELECT order_id FROM dispatches WHERE greatest(dispatched_at, responded_at) >= $1
+UNION
+SELECT order_id FROM quotes WHERE updated_at >= $1
+
+-- name: deadlines
+SELECT id, expires_at FROM orders WHERE id = ANY($1::uuid[]) AND expires_at IS NOT NULL

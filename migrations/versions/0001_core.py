@@ -124,6 +124,16 @@ CREATE TABLE outbox (
     CONSTRAINT outbox_pkey PRIMARY KEY (id)
 );
 
+CREATE TABLE push_cursors (
+    partition SERIAL NOT NULL,
+    started BOOLEAN DEFAULT false NOT NULL,
+    epoch BYTEA DEFAULT '' NOT NULL,
+    generation BIGINT DEFAULT '0' NOT NULL,
+    sequence BIGINT DEFAULT '0' NOT NULL,
+    complete_at TIMESTAMP WITH TIME ZONE DEFAULT matcher_now() NOT NULL,
+    CONSTRAINT push_cursors_pkey PRIMARY KEY (partition)
+);
+
 CREATE TABLE users (
     id UUID NOT NULL,
     email TEXT,
@@ -148,6 +158,60 @@ CREATE TABLE users (
 
 CREATE INDEX users_changed_xid_idx ON users (changed_xid);
 
+CREATE TABLE deliveries (
+    id UUID NOT NULL,
+    user_id UUID NOT NULL,
+    channel TEXT NOT NULL,
+    target_id UUID NOT NULL,
+    recipient TEXT NOT NULL,
+    key TEXT NOT NULL,
+    entity_id TEXT NOT NULL,
+    version BIGINT NOT NULL,
+    kind TEXT NOT NULL,
+    content JSONB NOT NULL,
+    log_epoch BYTEA NOT NULL,
+    log_generation BIGINT NOT NULL,
+    log_sequence BIGINT NOT NULL,
+    log_number INTEGER NOT NULL,
+    status TEXT DEFAULT 'pending' NOT NULL,
+    attempts SMALLINT DEFAULT '0' NOT NULL,
+    next_attempt_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    expires_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    last_error TEXT,
+    created_at TIMESTAMP WITH TIME ZONE DEFAULT matcher_now() NOT NULL,
+    CONSTRAINT deliveries_pkey PRIMARY KEY (id),
+    CONSTRAINT deliveries_recipient_key_target_id_key UNIQUE (recipient, key, target_id),
+    CONSTRAINT deliveries_status_check CHECK (status IN ('pending', 'sent', 'failed', 'dead', 'suppressed')),
+    CONSTRAINT deliveries_channel_check CHECK (channel IN ('fcm', 'webpush', 'mail')),
+    CONSTRAINT deliveries_user_id_fkey FOREIGN KEY(user_id) REFERENCES users (id) ON DELETE CASCADE
+);
+
+CREATE INDEX deliveries_created_at_idx ON deliveries (created_at);
+
+CREATE INDEX deliveries_dead_idx ON deliveries (id) WHERE status = 'dead';
+
+CREATE INDEX deliveries_due_idx ON deliveries (next_attempt_at) WHERE status = 'pending';
+
+CREATE INDEX deliveries_user_id_idx ON deliveries (user_id);
+
+CREATE INDEX deliveries_waiting_idx ON deliveries (recipient, entity_id) WHERE status = 'pending';
+
+CREATE TABLE devices (
+    id UUID NOT NULL,
+    user_id UUID NOT NULL,
+    platform TEXT NOT NULL,
+    address TEXT NOT NULL,
+    address_hash BYTEA NOT NULL,
+    last_used_at TIMESTAMP WITH TIME ZONE DEFAULT matcher_now() NOT NULL,
+    created_at TIMESTAMP WITH TIME ZONE DEFAULT matcher_now() NOT NULL,
+    CONSTRAINT devices_pkey PRIMARY KEY (id),
+    CONSTRAINT devices_address_hash_key UNIQUE (address_hash),
+    CONSTRAINT devices_platform_check CHECK (platform IN ('fcm', 'webpush')),
+    CONSTRAINT devices_user_id_fkey FOREIGN KEY(user_id) REFERENCES users (id) ON DELETE CASCADE
+);
+
+CREATE INDEX devices_user_id_idx ON devices (user_id);
+
 CREATE TABLE memberships (
     user_id UUID NOT NULL,
     shop_id UUID NOT NULL,
@@ -159,6 +223,15 @@ CREATE TABLE memberships (
 );
 
 CREATE INDEX memberships_shop_id_idx ON memberships (shop_id);
+
+CREATE TABLE notification_preferences (
+    user_id UUID NOT NULL,
+    choices JSONB DEFAULT '{}' NOT NULL,
+    quiet_hours JSONB,
+    version BIGINT DEFAULT '1' NOT NULL,
+    CONSTRAINT notification_preferences_pkey PRIMARY KEY (user_id),
+    CONSTRAINT notification_preferences_user_id_fkey FOREIGN KEY(user_id) REFERENCES users (id) ON DELETE CASCADE
+);
 
 CREATE TABLE notifications (
     id UUID NOT NULL,
@@ -363,7 +436,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    op.execute("DROP TABLE shop_onboardings, shop_makes, uploads, shops, sessions, quotes, order_documents, notifications, memberships, users, outbox, orders, login_failures, idempotency_keys, dispatches")
+    op.execute("DROP TABLE shop_onboardings, shop_makes, uploads, shops, sessions, quotes, order_documents, notifications, notification_preferences, memberships, devices, deliveries, users, push_cursors, outbox, orders, login_failures, idempotency_keys, dispatches")
     op.execute("DROP FUNCTION stamp_changed_xid()")
     op.execute("DROP FUNCTION matcher_now()")
 

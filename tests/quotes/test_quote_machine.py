@@ -130,6 +130,10 @@ class Quoted(RuleBasedStateMachine):
             return multiple()
         self.expire_due()
         assert found["version"] == self.version + 1
+        if self.dispatches[shop] == "declined":  # its client dropped them: they are said again
+            for quote in self.quotes.values():
+                if quote.shop == shop:
+                    quote.version = self.version + 1
         quote = ModelQuote(UUID(found["id"]), shop, found["version"], until)
         self.quotes[quote.id] = quote
         self.dispatches[shop] = "quoted"

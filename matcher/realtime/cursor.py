@@ -6,7 +6,6 @@ between two entries is (next sequence, 0). A cursor of another epoch or generati
 not covered.
 """
 
-import binascii
 import re
 import struct
 from base64 import urlsafe_b64decode, urlsafe_b64encode
@@ -59,10 +58,7 @@ def parse_cursor(text: str) -> Cursor | None:
     match = _TEXT.fullmatch(text) if len(text) <= MAX_CURSOR_CHARS else None
     if match is None:
         return None
-    try:
-        version, epoch, partition, generation, sequence = _FIXED.unpack(urlsafe_b64decode(match[1]))
-    except (binascii.Error, struct.error):
-        return None
+    version, epoch, partition, generation, sequence = _FIXED.unpack(urlsafe_b64decode(match[1]))
     if version != _FORMAT:
         return None
     return Cursor(epoch, partition, Position(generation, sequence), int(match[2]))

@@ -415,3 +415,30 @@ async def test_shutdown_waits_no_longer_than_it_may(start: StartProcess, account
 
         await asyncio.wait_for(process.service.shutdown(), 10)
         process.requests.may_answer.set()
+
+
+async def test_a_changed_account_ends_the_sockets_that_it_no_longer_carries(
+    start: StartProcess, identities: Identities, account: Account
+) -> None:
+    process = await start()
+    async with open_client(process, account) as person, open_client(process, account, shop=True) as shop:
+        process.service.recheck_user(account.id)
+        assert (await shop.request("echo"))["status"] == 201
+
+        identities.sign_in(Account(id=account.id, token=account.token))  # another shop is all that is left
+        process.service.recheck_user(account.id)
+        assert (await shop.closed())[0] == 4502
+        assert (await person.request("echo"))["status"] == 201
+
+        identities.sessions.clear()
+        process.service.recheck_user(account.id)
+        assert (await person.closed())[0] == 4501
+
+
+async def test_the_server_may_begin_the_shutdown_several_times(start: StartProcess, account: Account) -> None:
+    process = await start()
+    async with open_client(process, account) as client:
+        process.service.begin_shutdown()
+        process.service.begin_shutdown()
+
+        assert (await client.closed())[0] == 4000

@@ -17,6 +17,7 @@ from tests.e2e.processes import Child, Service
 from tests.e2e.world import World, build_world
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """One worker process runs the stories, and its processes are started once."""
     folder = Path(__file__).parent

@@ -33,8 +33,20 @@ from matcher.quotes.quote_schemas import (
 from matcher.quotes.settling import expire_quotes
 from matcher.serialization import encode
 from matcher.settings import Settings
+from matcher.transactions import sweep
 from tests.quotes.factories import CONTACT, START, Clock
-from tests.quotes.order_world import ADDRESS, HOME, World, insert_shop, new_customer, order_body, staff_of
+from tests.quotes.order_world import (
+    ADDRESS,
+    HOME,
+    RENDERERS,
+    World,
+    insert_shop,
+    new_customer,
+    new_order,
+    open_world,
+    order_body,
+    staff_of,
+)
 
 Views = dict[tuple[str, str], dict[str, Any]]
 SECTIONS = {"orders": "order", "dispatches": "dispatch", "quotes": "quote"}
@@ -357,3 +369,29 @@ def test_old_snapshot_and_events_in_any_order_are_the_fresh_snapshot(
             suppress_health_check=list(hypothesis.HealthCheck),
         )(proof)()
         runner.run(pool.close())
+
+
+async def test_what_a_crash_left_is_published_from_the_rows_alike(
+    clocked_pool: Pool, clock: Clock, settings: Settings
+) -> None:
+    async with open_world(clocked_pool, settings, clock) as world:
+        await compare_with_sweeper(world)
+
+
+async def compare_with_sweeper(world: World) -> None:
+    await world.add_shops(3)
+    await world.queue.submit(new_order(world))
+    crashed: list[Any] = []
+
+    async def append(batch: Any) -> None:
+        crashed.extend(batch)
+
+    world.clock.now = START + timedelta(seconds=3)
+    assert await sweep(world.pool, append, RENDERERS, older_than_s=2) == 1
+    assert [said(event) for event in crashed] == [said(event) for event in await world.take_events()]
+
+
+def said(event: Event) -> tuple[Any, ...]:
+    """An event without its moment and the order of its members, which jsonb does not keep."""
+    own = [(t.recipient, t.id, msgspec.json.decode(b"{" + t.own + b"}")) for t in event.targets]
+    return event.name, event.entity, event.version, msgspec.json.decode(b"{" + event.shared + b"}"), own

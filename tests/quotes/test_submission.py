@@ -14,14 +14,12 @@ import pytest
 
 from matcher.db import Pool, create_pool
 from matcher.errors import Overloaded
-from matcher.events import Event
 from matcher.quotes.errors import TooManyOpenOrders
 from matcher.quotes.submission import SubmissionQueue
 from matcher.settings import Settings
-from matcher.transactions import IdempotencyInFlight, IdempotencyKeyReused, Reply, sweep
+from matcher.transactions import IdempotencyInFlight, IdempotencyKeyReused, Reply
 from tests.quotes.factories import START, Clock, body
 from tests.quotes.order_world import (
-    RENDERERS,
     SCOPE,
     World,
     new_customer,
@@ -390,22 +388,3 @@ async def test_many_processes_with_shared_keys_acknowledge_each_order_once(
     assert sorted(announced) == sorted(f"{order_id}.1" for order_id in set(acknowledged))
     for pool in pools:
         await pool.close()
-
-
-async def test_what_a_crash_left_is_published_from_the_rows_alike(world: World) -> None:
-    await world.add_shops(3)
-    await world.queue.submit(new_order(world))
-    crashed: list[Any] = []
-
-    async def append(batch: Any) -> None:
-        crashed.extend(batch)
-
-    world.clock.now = START + timedelta(seconds=3)
-    assert await sweep(world.pool, append, RENDERERS, older_than_s=2) == 1
-    assert [said(event) for event in crashed] == [said(event) for event in await world.take_events()]
-
-
-def said(event: Event) -> tuple[Any, ...]:
-    """An event without its moment and the order of its members, which jsonb does not keep."""
-    own = [(t.recipient, t.id, msgspec.json.decode(b"{" + t.own + b"}")) for t in event.targets]
-    return event.name, event.entity, event.version, msgspec.json.decode(b"{" + event.shared + b"}"), own

@@ -75,7 +75,7 @@ class Settings:
     order_open_s: int = _setting(7_200, "an order expires so long after submission")
     order_open_max_s: int = _setting(86_400, "longest life of an order, extensions included")
     order_open_per_customer: int = _setting(20, "open orders of one customer")
-    draft_keep_s: int = _setting(7 * 86_400, "drafts are deleted after")
+    draft_keep_s: int = _setting(7 * 86_400, "drafts that were not submitted are cancelled after")
     wave_shops: int = _setting(10, "shops asked in one wave: the nearest eligible ones")
     wave_spare_shops: int = _setting(6, "further candidates handed to the insert, for shops refused there")
     waves: int = _setting(3, "waves inside service areas, before shops that ship beyond theirs")

@@ -31,6 +31,7 @@ from matcher.notifications.service import NotificationService
 from matcher.quotes import order_routes, quote_routes
 from matcher.quotes.order_changes import OrderChanges
 from matcher.quotes.order_service import OrderService
+from matcher.quotes.photos import PhotoService
 from matcher.quotes.quote_service import QuoteService
 from matcher.quotes.submission import SubmissionQueue
 from matcher.realtime import routes as realtime_routes
@@ -57,6 +58,7 @@ SERVICES = (
     "orders",
     "changes",
     "quotes",
+    "photos",
     "notifications",
     "reach",
 )
@@ -170,6 +172,7 @@ async def _open_services(app: Litestar, core: Core) -> AsyncIterator[None]:
             contact_of=find_contact,
             uploads=state.uploads,
         )
+        state.photos = PhotoService(core.pool, state.uploads)
         state.notifications = NotificationService(transactions)
         state.reach = ReachService(transactions, settings, web_push_key(settings))
         state.socket_requests = SocketRequests(state.quotes, state.changes)

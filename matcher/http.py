@@ -6,7 +6,7 @@ Owns the translation between Litestar and `MatcherError`/`Reply`. Must not know 
 import secrets
 import time
 from collections.abc import Generator
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 import structlog
 from litestar import Request, Response
@@ -107,6 +107,20 @@ def answer(reply: Reply, headers: dict[str, str] | None = None) -> Response[Any]
 def json_response(value: Any, status: int = 200) -> Response[Any]:
     """A wire value as an HTTP response."""
     return Response(encode(value), status_code=status, media_type="application/json")
+
+
+class _File(Protocol):
+    @property
+    def content_type(self) -> str: ...
+
+    @property
+    def content(self) -> bytes: ...
+
+
+def file_response(file: _File) -> Response[bytes]:
+    """What somebody uploaded; never shown inside our origin."""
+    headers = {"X-Content-Type-Options": "nosniff", "Content-Disposition": "attachment"}
+    return Response(file.content, media_type=file.content_type, headers=headers)
 
 
 def idempotency_key(request: Request[Any, Any, Any]) -> str | None:

@@ -8,11 +8,12 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery, JSONBody
 
 from matcher.accounts.access import Access, Caller
-from matcher.http import answer, expected_version, json_response
+from matcher.http import answer, expected_version, file_response, json_response
 from matcher.paging import DEFAULT_LIMIT, Cursor, Limit, Page
 from matcher.quotes import order_schemas as schemas
 from matcher.quotes.order_changes import OrderChanges
 from matcher.quotes.order_service import OrderService
+from matcher.quotes.photos import PhotoService
 from matcher.transactions import IdempotentCall
 
 CUSTOMER = {"access": Access.CUSTOMER}
@@ -127,6 +128,14 @@ async def explain_order(
     return json_response(await orders.explain(caller, order_id))
 
 
+@get("/auto-parts-orders/{order_id:uuid}/photos/{photo_id:uuid}", opt=SIGNED_IN, tags=["orders"])
+async def get_photo(
+    photos: NamedDependency[PhotoService], caller: Signed, order_id: FromPath[UUID], photo_id: FromPath[UUID]
+) -> Response[bytes]:
+    """A photo of the order or of one of its quotes, for those who see the order or the quote."""
+    return file_response(await photos.read(caller, order_id, photo_id))
+
+
 ROUTES = [
     create_order,
     list_orders,
@@ -137,4 +146,5 @@ ROUTES = [
     extend_order,
     set_order_status,
     explain_order,
+    get_photo,
 ]

@@ -42,9 +42,31 @@ class Directory(Protocol):
         ...
 
 
+class StoredPhoto(Protocol):
+    """A file as it is given back."""
+
+    @property
+    def content_type(self) -> str:
+        """Its media type, as its content shows."""
+        ...
+
+    @property
+    def content(self) -> bytes:
+        """The file."""
+        ...
+
+
 class Uploads(Protocol):
     """The caller's uploads (`shops.uploads.UploadService`)."""
 
     async def find_foreign(self, owner_id: UUID, upload_ids: Collection[UUID]) -> frozenset[UUID]:
         """Those of the ids that are not the owner's uploads."""
+        ...
+
+
+class Photos(Protocol):
+    """Everybody's uploads (`shops.uploads.UploadService`)."""
+
+    async def find(self, upload_id: UUID) -> StoredPhoto | None:
+        """A file, whoever uploaded it: the caller of this has decided who may see it."""
         ...

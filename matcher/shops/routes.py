@@ -14,7 +14,7 @@ from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 from matcher.accounts.access import Access, Caller
 from matcher.errors import FieldError, InvalidRequest, UnsupportedMediaType
 from matcher.geo.types import checked_place
-from matcher.http import WireDTO, answer, expected_version, json_response
+from matcher.http import WireDTO, answer, expected_version, file_response, json_response
 from matcher.paging import DEFAULT_LIMIT, Cursor, Limit, Page
 from matcher.serialization import decode
 from matcher.shops import schemas
@@ -127,10 +127,7 @@ async def upload(
 @get("/uploads/{upload_id:uuid}", opt=SIGNED_IN, tags=["shops"])
 async def get_upload(uploads: Uploads, caller: Signed, upload_id: FromPath[UUID]) -> Response[bytes]:
     """A file, for its owner and for admins."""
-    file = await uploads.get(caller, upload_id)
-    # What a stranger uploaded is never shown inside our origin.
-    headers = {"X-Content-Type-Options": "nosniff", "Content-Disposition": "attachment"}
-    return Response(file.content, media_type=file.content_type, headers=headers)
+    return file_response(await uploads.get(caller, upload_id))
 
 
 @get("/admin/shops", opt=ADMIN, tags=["admin"])

@@ -75,11 +75,18 @@ class UploadService:
 
     async def get(self, caller: Caller, upload_id: UUID) -> StoredFile:
         """A file of the caller's, or any for an admin. Raises NotFound."""
-        owner_id = None if caller.is_admin else caller.user_id
-        row = await repository.find_upload(self._transactions.pool, upload_id, owner_id)
-        if row is None:
+        file = await self._find(upload_id, None if caller.is_admin else caller.user_id)
+        if file is None:
             raise NotFound
-        return StoredFile(row["content_type"], row["content"])
+        return file
+
+    async def find(self, upload_id: UUID) -> StoredFile | None:
+        """A file, whoever uploaded it: the caller of this has decided who may see it."""
+        return await self._find(upload_id, None)
+
+    async def _find(self, upload_id: UUID, owner_id: UUID | None) -> StoredFile | None:
+        row = await repository.find_upload(self._transactions.pool, upload_id, owner_id)
+        return StoredFile(row["content_type"], row["content"]) if row else None
 
     async def find_foreign(self, owner_id: UUID, upload_ids: Collection[UUID]) -> frozenset[UUID]:
         """Those of the ids that are not the owner's uploads."""

@@ -108,6 +108,14 @@ HTTP = {
     "GET /notifications": Row(SIGNED),
     "PUT /notifications/{notification_id}/read": Row(SIGNED, NOBODY),
     "POST /notifications/send": Row(ADMINS, body={}),
+    "GET /notifications/devices": Row(SIGNED),
+    "POST /notifications/devices": Row(SIGNED, body={}),
+    "DELETE /notifications/devices/{device_id}": Row(SIGNED, NOBODY),
+    "GET /notifications/web-push-key": Row(SIGNED),
+    "GET /notifications/preferences": Row(SIGNED),
+    "PUT /notifications/preferences": Row(SIGNED, body={"types": 1}),
+    "GET /admin/notification-dead-letters": Row(ADMINS),
+    "POST /admin/notification-dead-letters/{delivery_id}/retry": Row(" 401 403 403 403 403 403 403 404"),
     # Last: who calls it is gone afterwards.
     "DELETE /auth/me": Row(SIGNED),
 }
@@ -224,7 +232,8 @@ async def _side(
 
 async def _objects(api: Api, world: World, person: Account | None, shop: Account) -> dict[str, str]:
     nobody = str(uuid4())
-    ids = dict.fromkeys(("user_id", "notification_id", "upload_id", "onboarding_id"), nobody)
+    names = ("user_id", "notification_id", "upload_id", "onboarding_id", "device_id", "delivery_id")
+    ids = dict.fromkeys(names, nobody)
     ids["shop_id"] = shop.shop_id
     if person is None:
         return ids
@@ -233,6 +242,8 @@ async def _objects(api: Api, world: World, person: Account | None, shop: Account
     told = {"userIds": [person.user_id], "type": "note", "title": "Note", "message": "Read me"}
     await api.do("POST", "/notifications/send", told, world.admin)
     ids["notification_id"] = (await api.do("GET", "/notifications", who=person))["items"][0]["id"]
+    device = {"platform": "fcm", "token": f"token-{person.user_id}"}
+    ids["device_id"] = (await api.do("POST", "/notifications/devices", device, person))["id"]
     ids["user_id"] = person.user_id
     if person is not world.admin:
         ids["onboarding_id"] = (await api.do("POST", "/shop-onboarding/start", {}, person))["id"]

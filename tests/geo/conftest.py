@@ -6,6 +6,7 @@ A question is (tag, place, count); an answer a list of (id, distance_mm).
 import csv
 import gzip
 import itertools
+import math
 import random
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
@@ -19,13 +20,13 @@ import pytest
 from matcher.geo.distance import distance_mm, distances_m, unit_vector, unit_vectors
 from matcher.geo.index import Hit, Site, SiteIndex
 from matcher.geo.service_area import Area, PolygonArea, RadiusArea, covers, parse_service_area
-from matcher.geo.types import Place
+from matcher.geo.types import EARTH_RADIUS_M, Place
 
 NOW_S = 1_000.0
 Answer = list[tuple[UUID, int]]
 
-# No area that the generator makes reaches further.
-FURTHEST_M = 1_000_000
+# No area that the generator makes reaches a thousand kilometres.
+NEVER_SERVED_COSINE = math.cos(1_000_000 / EARTH_RADIUS_M)
 
 
 def plain(hits: list[Hit]) -> Answer:
@@ -74,14 +75,16 @@ class BruteForce:
             units = unit_vectors([p.latitude for p in places], [p.longitude for p in places])
             self._units[tag] = ids, units
         ids, units = self._units[tag]
-        distances = distances_m(units, unit_vector(place))
+        unit = unit_vector(place)
+        # Leaves out only what is far beyond everybody's reach.
+        near = np.flatnonzero(units @ np.array(unit) >= (-2.0 if beyond_area else NEVER_SERVED_COSINE))
+        distances = distances_m(units[near], unit)
         found: list[tuple[int, bytes, UUID]] = []
-        for n in np.argsort(distances).tolist():
+        for rank in np.argsort(distances).tolist():
+            n = near[rank]
             site = self.sites[ids[n]]
             # Read on until distances differ by more than rounding can explain.
-            if len(found) >= count and distances[n] * 1000 > found[count - 1][0] + 2:
-                break
-            if distances[n] > FURTHEST_M and not beyond_area:
+            if len(found) >= count and distances[rank] * 1000 > found[count - 1][0] + 2:
                 break
             mm = distance_mm(site.place, place)
             served = site.ships_beyond_area if beyond_area else covers(site.area, site.place, place, mm)

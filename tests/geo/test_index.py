@@ -133,6 +133,7 @@ def test_answers_are_exact_while_sites_change(
     assert index.stats().hot_hits > 50
 
 
+@pytest.mark.timeout(1200)  # the full form asks ten times as much
 def test_answers_are_exact_around_pentagons(
     pentagons: list[Place], generator_of: Any, storm: Callable[..., SiteIndex], full: bool
 ) -> None:
@@ -151,6 +152,7 @@ def test_answers_are_exact_among_shops_that_ship_with_the_project(
     assert index.stats().hot_hits > 3_000
 
 
+@pytest.mark.timeout(3600)  # the full form looks at a million sites ten thousand times
 def test_answers_are_exact_in_a_large_world(
     shipped_places: list[Place], generator_of: Any, brute_force: Any, full: bool
 ) -> None:

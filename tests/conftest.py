@@ -19,6 +19,7 @@ import asyncpg
 import hypothesis
 import pytest
 import redis
+from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]  # it ships no types
 
 from matcher import migrations
 from matcher.db import Pool, create_pool
@@ -36,6 +37,26 @@ hypothesis.settings.load_profile("full" if FULL else "short")
 TEMPLATE_LOCK = 7_215_304_982
 # A run that was killed leaves its database behind; nobody tests for longer than this without a connection.
 LEFTOVER_AGE_S = 3 * 3600
+
+
+# Tests of these folders share something expensive: each folder runs on one worker process.
+TOGETHER = ("tests/e2e/", "tests/stack/")
+
+
+class FolderScheduling(LoadScopeScheduling):  # type: ignore[misc]  # of an untyped module
+    """Any test to any worker, but for `TOGETHER`.
+
+    xdist's own `--dist loadgroup` groups nothing under pytest 9.2: it renames tests by `Item._nodeid`, which is gone.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        return next((folder for folder in TOGETHER if nodeid.startswith(folder)), nodeid)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> FolderScheduling:
+    """Asked by xdist, when it runs."""
+    return FolderScheduling(config, log)
 
 
 @dataclass(frozen=True)

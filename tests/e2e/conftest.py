@@ -16,16 +16,6 @@ from tests.e2e.api import ADMIN_EMAIL, PASSWORD, Account, Api, Town, eventually
 from tests.e2e.processes import Child, Service
 from tests.e2e.world import World, build_world
 
-
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the marks
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """One worker process runs the stories, and its processes are started once."""
-    folder = Path(__file__).parent
-    for item in items:
-        if folder in item.path.parents:
-            item.add_marker(pytest.mark.xdist_group("e2e"))
-
-
 # Ended when the last story has been told, not at the end of the run: other tests want the machine for themselves.
 _running: list[Service] = []
 

@@ -20,9 +20,6 @@ from matcher.stack.embedded import StackStatus
 from matcher.stack.errors import DamagedState, WrongMajorVersion
 from matcher.stack.processes import LOOPBACK, processes_in
 
-# These tests share their servers, so they stay in one worker process.
-pytestmark = pytest.mark.xdist_group("stack")
-
 # A unix socket's path may have 107 bytes; spaces and quotes are what shells and configuration files stumble over.
 LONG_NAME = "/".join(['a rather long folder\'s $name with "quotes"'] * 5)
 

@@ -166,9 +166,10 @@ def test_answers_are_exact_in_a_large_world(
         brute_force.put(site)
     for _ in range(10_000 if full else 500):
         tag, place = generator.random.choice(generator.tags), generator.place()
-        for _ in range(3):
-            hits = [(hit.id, hit.distance_mm) for hit in index.nearest(tag, place, 10, now_s=1_000.0)]
-            assert hits == brute_force.nearest(tag, place, 10)
+        right = brute_force.nearest(tag, place, 10)
+        for _ in range(3):  # hot from the third time on
+            hits = index.nearest(tag, place, 10, now_s=1_000.0)
+            assert [(hit.id, hit.distance_mm) for hit in hits] == right
 
 
 def test_excluding_and_shipping_are_exact_too(

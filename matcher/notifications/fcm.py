@@ -179,6 +179,8 @@ def outcome_of(response: httpx.Response) -> Outcome:
     reason = reason_of(f"{status} {' '.join(sorted(codes)) or failure.status} {failure.message}")
     if "UNREGISTERED" in codes:
         return Gone()
+    if "SENDER_ID_MISMATCH" in codes:
+        return Rejected(reason)
     if status in (401, 403, 404, 408, 429) or status >= 500:
         # 401, 403 and 404 are mended by ops, in the credentials; until then the message waits.
         return Retry(reason, retry_after_s(response.headers.get("retry-after"), utc_now()))

@@ -1,4 +1,4 @@
-"""A browser's end of web push, written from RFC 8291 and RFC 8188 for itself, so that it shares no mistake with ours."""
+"""A browser's end of web push, written from the RFCs for itself, so that it shares no mistake with ours."""
 
 import base64
 import hashlib

@@ -39,9 +39,9 @@ from matcher.realtime.frames import heartbeat_frame, reply_frame
 from matcher.realtime.ports import RecipientKind, Session
 from matcher.realtime.protocol import Ack, Connect, Protocol, Refresh, Refuse, Request
 from matcher.realtime.server_protocol import Wire
-from matcher.realtime.throttle import Throttle, Verdict
 from matcher.realtime.writer import Writer
 from matcher.serialization import encode
+from matcher.throttling import TokenBucket, Verdict
 from matcher.transactions import IdempotentCall
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ class Connection:
         self._heartbeat_timer: asyncio.TimerHandle | None = None
         self._deadline = self._loop.call_later(service.settings.socket_connect_s, self.close, SILENT)
         rate_per_s = service.requests_per_s
-        self._throttle = Throttle(rate_per_s, 2 * rate_per_s, self._loop.time())
+        self._throttle = TokenBucket(rate_per_s, 2 * rate_per_s, self._loop.time())
         self.acknowledged: Cursor | None = None
 
     async def run(self) -> None:
@@ -200,7 +200,7 @@ class Connection:
         self._heartbeat_timer = self._loop.call_later(self._service.settings.heartbeat_s, self._heartbeat)
 
     async def _refresh(self, frame: Refresh) -> None:
-        if self._throttle.take(self._loop.time()) is Verdict.FLOOD:
+        if self._throttle.charge(self._loop.time()) is Verdict.FLOOD:
             self.close(FLOOD)
             return
         before, self._token = self._session, frame.token
@@ -218,11 +218,11 @@ class Connection:
             self.acknowledged = cursor
 
     async def _request(self, request: Request) -> None:
-        match self._throttle.take(self._loop.time()):
+        match self._throttle.charge(self._loop.time()):
             case Verdict.FLOOD:
                 self.close(FLOOD)
             case Verdict.REFUSE:
-                wait_s = math.ceil(self._throttle.retry_after_s)
+                wait_s = math.ceil(self._throttle.wait_s)
                 self._reply_problem(request.ref, TooManyRequests(retry_after_s=wait_s))
             case Verdict.ALLOW:
                 # Asked again at each request: roles and suspensions take effect as they do over HTTP.

@@ -82,6 +82,7 @@ GET /api/v1/notifications/web-push-key
 GET /api/v1/admin/notification-dead-letters
 POST /api/v1/admin/notification-dead-letters/{delivery_id}/retry
 GET /api/v1/uploads/{upload_id}
+GET /api/v1/auto-parts-orders/{order_id}/photos/{photo_id}
 """
 PUBLIC = {
     "POST /api/v1/auth/register",

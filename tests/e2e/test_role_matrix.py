@@ -96,6 +96,7 @@ HTTP = {
     "POST " + ORDER + "/status": Row(
         "401 404 ok ok ok 403 403 404", NOBODY, body={"status": "shipped"}, order="shipped"
     ),
+    "GET " + ORDER + "/photos/{photo_id}": Row(SIGNED, READER, order="shipped"),
     "GET " + ORDER + "/dispatches": Row("401 ok 404 404 404 404 404 ok", READER),
     "POST " + ORDER + "/accept-quote": Row(BOUGHT, NOBUYER, body="accept"),
     "POST /shop-quotes/provide-quote": Row(QUOTERS, UNQUOTED, body="quote"),
@@ -144,7 +145,11 @@ class Side:
     def path(self, call: str, role: str, row: Row) -> tuple[str, str]:
         """Method and path for a role."""
         order = self.open_order if row.order == "open" else self.shipped_order
-        ids = {"order_id": order["id"], "quote_id": self.quote["id"], "step": "4"} | self.objects[role]
+        ids = {
+            "order_id": order["id"],
+            "quote_id": self.quote["id"],
+            "step": "4",
+        } | self.objects[role]
         method, _, template = call.partition(" ")
         return method, template.format(**ids) + row.query
 
@@ -220,13 +225,19 @@ async def _side(
 ) -> Side:
     place = order["deliveryLocation"]
     town = Town(latitude=place["latitude"], longitude=place["longitude"])
-    shipped = await api.do("POST", "/auto-parts-orders", order_body(town), customer)
+    files = {"file": ("photo.png", PNG, "image/png")}
+    photo = await api.do("POST", "/uploads", None, customer, files=files)
+    pictured = order_body(town, parts=1)
+    pictured["parts"][0]["photoIds"] = [photo["id"]]
+    shipped = await api.do("POST", "/auto-parts-orders", pictured, customer)
     won = await api.do("POST", "/shop-quotes/provide-quote", quote_body(shipped), shop)
     accept = {"quoteId": won["id"], "quoteVersion": won["version"]}
     await api.do("POST", f"/auto-parts-orders/{shipped['id']}/accept-quote", accept, customer)
     for status in ("processing", "shipped"):
         await api.do("POST", f"/auto-parts-orders/{shipped['id']}/status", {"status": status}, shop)
     objects = {role: await _objects(api, world, person, shop) for role, person in people.items()}
+    for ids in objects.values():
+        ids["photo_id"] = photo["id"]
     return Side(order, shipped, quote, objects)
 
 

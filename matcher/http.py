@@ -19,7 +19,8 @@ from litestar.openapi.spec import Reference, Schema
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 from litestar.typing import FieldDefinition
 
-from matcher import metrics
+from matcher import addresses, metrics
+from matcher.addresses import TrustedProxies
 from matcher.db import CONNECTION_ERRORS, DatabaseUnavailable
 from matcher.errors import (
     FieldError,
@@ -200,15 +201,20 @@ def _translate_http(error: HTTPException) -> MatcherError:
 
 
 def _query_errors(error: HTTPException) -> list[FieldError]:
-    # Litestar's ValidationException lists {"message", "key", "source"} for query and header parameters.
+    # Litestar's ValidationException lists {"message", "key", "source"} for query and header parameters; the
+    # source is an enum, whose text would be "ParamType.QUERY".
     items = [
         item for item in (error.extra if isinstance(error.extra, list) else []) if isinstance(item, dict)
     ]
     found = [
-        FieldError(f"/{item.get('source', '')}/{item.get('key', '')}".lower(), str(item.get("message", "")))
+        FieldError(f"/{_source(item.get('source'))}/{item.get('key', '')}", str(item.get("message", "")))
         for item in items
     ]
     return found or [FieldError("", error.detail or "malformed request")]
+
+
+def _source(source: Any) -> str:
+    return str(getattr(source, "value", source))
 
 
 def request_id(scope: Any) -> str:
@@ -216,14 +222,24 @@ def request_id(scope: Any) -> str:
     return str(scope.setdefault("state", {}).get("request_id", ""))
 
 
-class RequestContext:
-    """ASGI middleware: request id, one log line, request metrics. Pure ASGI, because it is on every request."""
+def add_headers(scope: Any, headers: dict[str, str]) -> None:
+    """Headers for the answer to this request, whoever answers it; of the same name, the last counts."""
+    scope.setdefault("state", {}).setdefault("headers", {}).update(headers)
 
-    def __init__(self, app: ASGIApp) -> None:
+
+class RequestContext:
+    """ASGI middleware: client address, request id, one log line, request metrics.
+
+    Pure ASGI, because it is on every request.
+    """
+
+    def __init__(self, app: ASGIApp, proxies: TrustedProxies | None = None) -> None:
         self.app = app
+        self._proxies = proxies
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
+        self._find_client(scope)
         if scope["type"] != ScopeType.HTTP:
             await self.app(scope, receive, send)
             return
@@ -239,6 +255,7 @@ class RequestContext:
                 message["headers"] = [
                     *message.get("headers", ()),
                     (b"x-request-id", identifier.encode("latin-1")),
+                    *_added_headers(scope),
                 ]
             await send(message)
 
@@ -259,6 +276,22 @@ class RequestContext:
                 ms=round(elapsed_s * 1000, 2),
             )
             structlog.contextvars.unbind_contextvars("request_id")
+
+    def _find_client(self, scope: Any) -> None:
+        """Everything after us sees the client's address, not that of a proxy of ours."""
+        if scope.get("client") is None:
+            return
+        host, port = scope["client"]
+        if self._proxies:
+            hops = [value for name, value in scope["headers"] if name == b"x-forwarded-for"]
+            host = self._proxies.client_of(host, b",".join(hops).decode("latin-1"))
+            scope["client"] = (host, port)
+        addresses.CURRENT.set(host)
+
+
+def _added_headers(scope: Any) -> list[tuple[bytes, bytes]]:
+    headers: dict[str, str] = scope["state"].get("headers", {})
+    return [(name.lower().encode(), value.encode("latin-1")) for name, value in headers.items()]
 
 
 def _given_request_id(scope: Any) -> str | None:

@@ -17,6 +17,7 @@ from matcher.errors import MatcherError
 
 BASE = "/api/v1"
 _ATTEMPTS = 4
+_LAST_DOUBLING = 4  # of the pause after a lost connection: 1.6 s
 _RETRIED = frozenset({429, 503})
 _LONGEST_WAIT_S = 10.0
 _REFRESH_BEFORE_S = 120.0  # a token is renewed so long before its end, so that no request meets it
@@ -76,16 +77,26 @@ class Account:
 class Api:
     """One API process of the service, over HTTP."""
 
-    def __init__(self, origin: str) -> None:
-        """`origin` is like "http://127.0.0.1:8080"."""
-        self.origin = origin
-        self.socket_url = f"{origin.replace('http', 'ws', 1)}{BASE}/realtime"
+    def __init__(self, origin: str, attempts: int = _ATTEMPTS) -> None:
+        """`origin` is like "http://127.0.0.1:8080"; `attempts` at one request, all with one Idempotency-Key."""
+        self._origin = origin
+        self._attempts = attempts
         # A pool for each account, as in life. One for all made requests wait seconds for a connection while
         # dozens were idle (measured), and the summary would have blamed the service.
         self._clients: dict[str, httpx.AsyncClient] = {}
         self._tls = ssl.SSLContext(
             ssl.PROTOCOL_TLS_CLIENT
         )  # unused here; making one for each pool takes 20 ms
+
+    @property
+    def origin(self) -> str:
+        """Where the next attempt goes."""
+        return self._origin
+
+    @property
+    def socket_url(self) -> str:
+        """Where the next socket is opened."""
+        return f"{self.origin.replace('http', 'ws', 1)}{BASE}/realtime"
 
     async def close(self) -> None:
         """Close the connections."""
@@ -120,6 +131,14 @@ class Api:
         account.user_id = me["userId"]
         return me
 
+    async def send(self, client: httpx.AsyncClient, request: httpx.Request) -> httpx.Response:
+        """One attempt. Raises httpx.TransportError."""
+        return await client.send(request)
+
+    def may_pass(self, response: httpx.Response) -> bool:
+        """Whether the same request may be answered otherwise a moment later."""
+        return response.status_code in _RETRIED
+
     async def _call(
         self,
         method: str,
@@ -133,16 +152,17 @@ class Api:
         if method == "POST" and not path.startswith("/auth"):
             headers["Idempotency-Key"] = str(uuid4())
         client = self._client_of(account)
-        request = client.build_request(method, BASE + path, headers=headers, params=query or None, json=body)
-        for attempt in range(1, _ATTEMPTS + 1):
+        for attempt in range(1, self._attempts + 1):
+            url = f"{self.origin}{BASE}{path}"
+            request = client.build_request(method, url, headers=headers, params=query or None, json=body)
             try:
-                response = await client.send(request)
+                response = await self.send(client, request)
             except httpx.TransportError as error:
-                if attempt == _ATTEMPTS:
+                if attempt == self._attempts:
                     raise Unreachable(f"{method} {path}: {str(error) or type(error).__name__}") from error
-                await asyncio.sleep(0.1 * 2**attempt)
+                await asyncio.sleep(0.1 * 2 ** min(attempt, _LAST_DOUBLING))
                 continue
-            if response.status_code in _RETRIED and attempt < _ATTEMPTS:
+            if self.may_pass(response) and attempt < self._attempts:
                 await asyncio.sleep(min(float(response.headers.get("Retry-After", 1)), _LONGEST_WAIT_S))
                 continue
             break
@@ -155,7 +175,7 @@ class Api:
         client = self._clients.get(name)
         if client is None:
             # trust_env: a proxy of the environment is not asked for what runs on this machine.
-            client = httpx.AsyncClient(base_url=self.origin, timeout=30.0, trust_env=False, verify=self._tls)
+            client = httpx.AsyncClient(timeout=30.0, trust_env=False, verify=self._tls)
             self._clients[name] = client
         return client
 

@@ -30,13 +30,23 @@ class LiveSocket:
     """One recipient's socket: a shop's when `shop_id` is given, else the account's own."""
 
     def __init__(
-        self, api: Api, account: Account, model: Model, on_event: OnEvent, shop_id: str | None = None
+        self,
+        api: Api,
+        account: Account,
+        model: Model,
+        on_event: OnEvent,
+        shop_id: str | None = None,
+        on_snapshot: Callable[[], None] = lambda: None,
     ) -> None:
-        """`on_event` is called with each event frame that was news, after the model took it."""
+        """`on_event` is called with each event frame that was news, `on_snapshot` after each whole snapshot.
+
+        Both after the model took them.
+        """
         self._api = api
         self._account = account
         self._model = model
         self._on_event = on_event
+        self._on_snapshot = on_snapshot
         self._shop_id = shop_id
         self._cursor: str | None = None
         self._socket: ClientConnection | None = None
@@ -66,16 +76,16 @@ class LiveSocket:
                 self._lose()
             await asyncio.sleep(0.1 * 2**failures)
 
-    async def request(self, method: str, data: dict[str, Any]) -> Any:
-        """Send a request and wait for its reply's data. Raises Refused, Unreachable."""
-        await self.connected.wait()
-        assert self._socket is not None, "connected sockets are kept"
+    async def request(self, method: str, data: dict[str, Any], key: str | None = None) -> Any:
+        """Send a request and wait for its reply's data; `key` repeats an earlier one. Raises Refused, Unreachable."""
+        while (socket := self._socket) is None or not self.connected.is_set():
+            await self.connected.wait()
         ref = str(next(self._refs))
         reply: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
         self._replies[ref] = reply
         frame = {"type": "request", "ref": ref, "method": method, "data": data}
         try:
-            await self._socket.send(_text(frame | {"idempotencyKey": str(uuid4())}))
+            await socket.send(_text(frame | {"idempotencyKey": key or str(uuid4())}))
             answer = await asyncio.wait_for(reply, _REPLY_TIMEOUT_S)
         except (TimeoutError, ConnectionClosed) as error:
             raise Unreachable(f"{method} over the socket had no reply: {error}") from error
@@ -112,7 +122,7 @@ class LiveSocket:
         elif kind == "snapshot":
             self._model.extend_snapshot(frame["snapshot"])
             if frame["last"]:
-                self.connected.set()
+                self._complete(snapshot=True)
         elif kind == "reply":
             reply = self._replies.get(frame["ref"])
             if reply is not None and not reply.done():
@@ -125,7 +135,12 @@ class LiveSocket:
         if frame["mode"] == "snapshot":
             self._model.apply_snapshot(frame["snapshot"])
         if frame.get("last", True):
-            self.connected.set()
+            self._complete(snapshot=frame["mode"] == "snapshot")
+
+    def _complete(self, *, snapshot: bool) -> None:
+        self.connected.set()
+        if snapshot:
+            self._on_snapshot()
 
     def _lose(self) -> None:
         self.connected.clear()

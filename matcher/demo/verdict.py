@@ -50,10 +50,10 @@ def compare(journal: Journal, stored: Stored) -> Verdict:
     orders = {str(row["id"]): row for row in stored.orders}
     quotes = {str(row["id"]): row for row in stored.quotes}
     for order_id, order in journal.orders.items():
-        _compare_order(verdict, order, orders.get(order_id))
+        compare_order(verdict, order, orders.get(order_id))
     for quote_id, quote in journal.quotes.items():
-        _compare_quote(verdict, quote, quotes.get(quote_id))
-    _compare_acceptances(verdict, journal, stored, orders)
+        compare_quote(verdict, quote, quotes.get(quote_id))
+    compare_acceptances(verdict, journal, stored, orders)
     _compare_dispatches(verdict, journal, stored.dispatches)
     _find_inventions(verdict, journal, stored.dispatches, quotes)
     _compare_versions(verdict, journal, orders, quotes)
@@ -71,7 +71,8 @@ def compare_shown(verdict: Verdict, model: Model, entity: str, view: Row) -> Non
         verdict.expect(shown == digest(dict(view)), f"{name} differs between socket and HTTP")
 
 
-def _compare_order(verdict: Verdict, order: PlacedOrder, row: Row | None) -> None:
+def compare_order(verdict: Verdict, order: PlacedOrder, row: Row | None) -> None:
+    """An acknowledged order is stored as it was sent and answered."""
     order_id = order.body["id"]
     if row is None:
         return verdict.expect(False, f"order {order_id} was acknowledged and is not stored")
@@ -92,7 +93,8 @@ def _compare_order(verdict: Verdict, order: PlacedOrder, row: Row | None) -> Non
     return None
 
 
-def _compare_quote(verdict: Verdict, quote: dict[str, Any], row: Row | None) -> None:
+def compare_quote(verdict: Verdict, quote: dict[str, Any], row: Row | None) -> None:
+    """An acknowledged quote is stored as it was answered."""
     name = f"quote {quote['id']}"
     if row is None:
         return verdict.expect(False, f"{name} was acknowledged and is not stored")
@@ -107,9 +109,10 @@ def _compare_quote(verdict: Verdict, quote: dict[str, Any], row: Row | None) -> 
     return None
 
 
-def _compare_acceptances(
+def compare_acceptances(
     verdict: Verdict, journal: Journal, stored: Stored, orders: Mapping[str, Row]
 ) -> None:
+    """Each order has the quote whose acceptance was acknowledged, at the price shown, and otherwise none."""
     accepted = defaultdict(list)
     for row in stored.quotes:
         if row["status"] == "accepted":

@@ -19,6 +19,7 @@ from matcher.stack.processes import (
     SERVER_ENVIRONMENT,
     Account,
     is_serving,
+    kill_processes,
     memory_share_mb,
     processes_in,
     stop_process,
@@ -126,6 +127,10 @@ class Postgres:
         if pid := self.pid():
             # SIGINT is PostgreSQL's fast shutdown; the default one waits for every client to leave.
             stop_process(pid, self.data, "postgres", self.account, how=signal.SIGINT, timeout_s=timeout_s)
+
+    def kill(self) -> int:
+        """Kill the server with all its processes; how many. The next start recovers. Raises StopFailed."""
+        return kill_processes(self.data, "postgres", self.account)
 
     def prepare(self, port: int, password: str) -> None:
         """Create the database and the extension where they are missing. Raises StartFailed."""

@@ -3,6 +3,7 @@
 Owns: every use of /proc and of process ids. Must not know what PostgreSQL or Redis are.
 """
 
+import contextlib
 import os
 import pwd
 import random
@@ -10,6 +11,7 @@ import select
 import signal
 import socket
 import subprocess
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -161,6 +163,22 @@ def stop_process(
         return
     finally:
         os.close(handle)
+
+
+def kill_processes(directory: Path, name: str, account: Account, *, timeout_s: float = 10) -> int:
+    """SIGKILL to all that serve `directory` under this name, until none is left; how many. Raises StopFailed."""
+    deadline_s = time.monotonic() + timeout_s
+    killed: set[int] = set()
+    while serving := processes_in(directory, name, account):
+        if time.monotonic() > deadline_s:
+            raise StopFailed(f"{name} (processes {serving}) survived being killed for {timeout_s:.0f} s.")
+        for pid in serving:
+            # The parent has the lowest id, and goes first: it would see its children die, and start new ones.
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        killed.update(serving)
+        time.sleep(0.02)
+    return len(killed)
 
 
 def port_is_free(port: int) -> bool:

@@ -4,6 +4,7 @@ Owns: one directory. Must not touch another server. Its content may be lost at a
 """
 
 import contextlib
+import os
 import shutil
 import signal
 import socket
@@ -16,6 +17,7 @@ from matcher.stack.processes import (
     SERVER_ENVIRONMENT,
     Account,
     is_serving,
+    kill_processes,
     memory_share_mb,
     processes_in,
     stop_process,
@@ -72,6 +74,19 @@ class RedisServer:
             stop_process(
                 pid, self.directory, "redis-server", self.account, how=signal.SIGTERM, timeout_s=timeout_s
             )
+
+    def kill(self) -> int:
+        """Kill the server; how many processes. What was not on disk yet is lost. Raises StopFailed."""
+        return kill_processes(self.directory, "redis-server", self.account)
+
+    def cut_log(self, size_bytes: int) -> int:
+        """Cut so much off the end of the dead server's log, as a power cut may; how much there was to cut."""
+        logs = sorted((self.directory / "appendonlydir").glob("*.incr.aof"))
+        if not logs:
+            return 0
+        before = logs[-1].stat().st_size
+        os.truncate(logs[-1], max(0, before - size_bytes))
+        return min(size_bytes, before)
 
     def _wait_until_ready(self, port: int, password: str, timeout_s: float = 60) -> None:
         deadline = time.monotonic() + timeout_s

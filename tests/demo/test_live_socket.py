@@ -10,7 +10,7 @@ import pytest
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.typing import Subprotocol
 
-from matcher.demo.client import Account, Api, Refused
+from matcher.demo.client import Account, Api, Refused, Unreachable
 from matcher.demo.live_socket import LiveSocket, fresh_snapshot
 from matcher.demo.model import Model
 
@@ -162,6 +162,54 @@ async def test_requests_are_answered_by_ref_whatever_comes_between() -> None:
         with pytest.raises(Refused) as refusal:
             await socket.request("decline-order", {"orderId": "a"})
     assert refusal.value.reason == "order_expired"
+
+
+async def test_a_request_is_repeated_with_its_key() -> None:
+    keys: list[str] = []
+
+    async def script(socket: ServerConnection, _: dict[str, Any]) -> None:
+        await send(socket, connected({"orders": []}))
+        request = json.loads(await socket.recv())
+        keys.append(request["idempotencyKey"])
+        if len(keys) == 2:
+            await send(
+                socket, {"type": "reply", "ref": request["ref"], "status": 200, "data": {"done": True}}
+            )
+            await socket.wait_closed()
+
+    async with service(script) as api, client(api, []) as (socket, _):
+        with pytest.raises(Unreachable):
+            await socket.request("accept-quote", {}, "the same key")
+        # The lost socket comes back by itself; the request waits for that.
+        assert await socket.request("accept-quote", {}, "the same key") == {"done": True}
+    assert keys == ["the same key"] * 2
+
+
+async def test_each_snapshot_is_announced_when_it_is_whole() -> None:
+    announced: list[int] = []
+    resumed = asyncio.Event()
+
+    async def script(socket: ServerConnection, _: dict[str, Any]) -> None:
+        await send(socket, connected({"orders": [order(1)]}, last=False))
+        part = {"orders": [order(2) | {"id": "b"}]}
+        await send(socket, {"type": "snapshot", "part": 2, "last": True, "snapshot": part})
+        await send(socket, connected({"orders": []}))
+        await send(socket, connected(None, mode="resumed"))
+        await send(socket, event(3))
+        await socket.recv()
+        resumed.set()
+        await socket.wait_closed()
+
+    async with service(script) as api:
+        model = Model("user:1")
+        socket = LiveSocket(
+            api, account(), model, lambda _: None, on_snapshot=lambda: announced.append(len(model.held))
+        )
+        running = asyncio.create_task(socket.run())
+        await asyncio.wait_for(resumed.wait(), 5)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+    assert announced == [2, 0]
 
 
 async def test_a_final_close_is_not_tried_again() -> None:

@@ -192,6 +192,27 @@ def test_stale_pid_files_that_name_a_living_stranger_are_overcome(stack: Stack, 
         stranger.communicate(b"\n")
 
 
+async def test_killed_servers_come_back_with_what_was_on_disk(stack: Stack, running: StackStatus) -> None:
+    stack.up()
+    connection = await asyncpg.connect(running.database_url)
+    await connection.execute("CREATE TABLE committed (id int); INSERT INTO committed VALUES (1)")
+    await connection.close()
+    with redis.Redis.from_url(running.redis_url or "") as client:
+        client.set("first", "1")
+        client.set("second", "2")
+        client.execute_command("WAITAOF", 1, 0, 5_000)
+    assert stack.postgres.kill() > 1  # its children as well
+    assert stack.redis.kill() == 1
+    assert pids(stack) == (None, None)
+    assert stack.redis.cut_log(3) == 3
+    assert stack.up() == running
+    connection = await asyncpg.connect(running.database_url)
+    assert await connection.fetchval("SELECT count(*) FROM committed") == 1
+    await connection.close()
+    with redis.Redis.from_url(running.redis_url or "") as client:
+        assert client.mget("first", "second") == [b"1", None]
+
+
 def test_a_process_is_ours_by_name_and_directory(stack: Stack, running: StackStatus) -> None:
     account = stack.postgres.account
     found = processes_in(stack.home.postgres, "postgres", account)

@@ -105,9 +105,14 @@ class Publisher:
             self.left_to_sweeper += 1
 
     async def run(self) -> None:
-        """Publish until cancelled. All that waits goes out as one entry."""
+        """Publish until cancelled. All that waits goes out as one entry; an entry begun is finished."""
         while True:
-            await self._publish(await self._take())
+            publishing = asyncio.ensure_future(self._publish(await self._take()))
+            try:
+                await asyncio.shield(publishing)
+            except asyncio.CancelledError:
+                await publishing
+                raise
 
     async def drain(self) -> None:
         """Publish what waits, once `run` has been cancelled."""

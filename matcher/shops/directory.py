@@ -198,6 +198,7 @@ def _site(shop: ShopSummary, row: Row) -> Site:
         enabled=shop.status == "active",
         ships_beyond_area=row["ships_beyond_area"],
         paused_until=shop.paused_until.timestamp() if shop.paused_until else None,
+        reach_m=row["service_reach_m"],
     )
 
 

@@ -66,7 +66,7 @@ LIMIT $4
 
 -- name: load_directory
 SELECT s.id, s.version, s.status, s.name, s.kind, s.rating, s.reply_rate, s.currency, s.time_zone,
-       s.opening_hours, s.hours_exceptions, s.ships_beyond_area, s.paused_until, s.delivery_radius_m,
+       s.opening_hours, s.hours_exceptions, s.ships_beyond_area, s.paused_until, s.delivery_radius_m, s.service_reach_m,
        ST_Y(s.place::geometry) AS latitude, ST_X(s.place::geometry) AS longitude,
        ST_AsBinary(s.service_area) AS area_wkb, m.makes
 FROM shops s
@@ -75,7 +75,7 @@ WHERE s.status <> 'unclaimed'
 
 -- name: follow_directory
 SELECT s.id, s.version, s.status, s.name, s.kind, s.rating, s.reply_rate, s.currency, s.time_zone,
-       s.opening_hours, s.hours_exceptions, s.ships_beyond_area, s.paused_until, s.delivery_radius_m,
+       s.opening_hours, s.hours_exceptions, s.ships_beyond_area, s.paused_until, s.delivery_radius_m, s.service_reach_m,
        ST_Y(s.place::geometry) AS latitude, ST_X(s.place::geometry) AS longitude,
        ST_AsBinary(s.service_area) AS area_wkb,
        ARRAY(SELECT make FROM shop_makes m WHERE m.shop_id = s.id) AS makes

@@ -15,6 +15,7 @@ from matcher.accounts.access import Access, Caller
 from matcher.errors import FieldError, InvalidRequest, UnsupportedMediaType
 from matcher.geo.types import checked_place
 from matcher.http import WireDTO, answer, expected_version, file_response, json_response
+from matcher.limits import Limit as RateLimit
 from matcher.paging import DEFAULT_LIMIT, Cursor, Limit, Page
 from matcher.serialization import decode
 from matcher.shops import schemas
@@ -28,6 +29,7 @@ from matcher.vehicles.makes import list_makes
 
 PUBLIC = {"access": Access.PUBLIC}
 SIGNED_IN = {"access": Access.SIGNED_IN}
+UPLOADING = {"access": Access.SIGNED_IN, "limit": RateLimit.UPLOADS}
 # Any account may open a shop except admins, who would verify themselves.
 ONBOARDING = {"access": Access.CUSTOMER}
 SHOP_STAFF = {"access": Access.SHOP_STAFF}
@@ -108,7 +110,7 @@ async def complete_onboarding(
 
 @post(
     "/uploads",
-    opt=SIGNED_IN,
+    opt=UPLOADING,
     tags=["shops"],
     request_max_body_size=MAX_BODY_BYTES,
     operation_class=UploadOperation,

@@ -20,10 +20,12 @@ from matcher.accounts.passwords import Passwords
 from matcher.accounts.repository import find_contact
 from matcher.accounts.service import AccountService
 from matcher.accounts.tokens import TokenSigner
+from matcher.addresses import TrustedProxies
 from matcher.core import Core, open_core, running
 from matcher.db import Connection
 from matcher.errors import MatcherError
 from matcher.http import RequestContext, WireDTO, handle_exception
+from matcher.limits import Limits, limit_account, limit_address
 from matcher.notifications import routes as notification_routes
 from matcher.notifications.channels import web_push_key
 from matcher.notifications.reach import ReachService
@@ -91,11 +93,11 @@ def create_app(settings: Settings | None = None) -> Litestar:
         request_max_body_size=MAX_BODY_BYTES,
         openapi_config=_openapi(),
         plugins=[DocumentedProblems()],
-        state=State({"settings": settings}),
+        state=State({"settings": settings, "limits": Limits(settings)}),
         logging_config=None,
     )
     # Around everything, not as Litestar's middleware: that never sees an unknown path.
-    app.asgi_handler = RequestContext(app.asgi_handler)
+    app.asgi_handler = RequestContext(app.asgi_handler, TrustedProxies(settings.trusted_proxies))
     return app
 
 
@@ -110,7 +112,7 @@ def _api() -> Router:
             *quote_routes.ROUTES,
             *notification_routes.ROUTES,
         ],
-        guards=[guard],
+        guards=[limit_address, guard, limit_account],
         dto=WireDTO,
         return_dto=None,
         dependencies={
@@ -175,7 +177,7 @@ async def _open_services(app: Litestar, core: Core) -> AsyncIterator[None]:
         state.photos = PhotoService(core.pool, state.uploads)
         state.notifications = NotificationService(transactions)
         state.reach = ReachService(transactions, settings, web_push_key(settings))
-        state.socket_requests = SocketRequests(state.quotes, state.changes)
+        state.socket_requests = SocketRequests(state.quotes, state.changes, state.limits)
         hub = Hub(core.log, buffer_bytes=settings.log_buffer_bytes)
         state.realtime = RealtimeService(
             hub, SocketIdentities(identities), SocketSnapshots(core.pool), state.socket_requests, settings

@@ -10,6 +10,10 @@ REQUEST_SECONDS = Histogram(
     "matcher_http_request_seconds", "Time to answer", ("method", "path"), buckets=_LATENCY_S
 )
 
+RATE_LIMITED = Counter(
+    "matcher_rate_limited_total", "Requests refused by a rate limit", ("limit", "counted_by")
+)
+
 ORDERS = Counter("matcher_orders_total", "Orders by what happened", ("event",))
 DISPATCHES = Counter("matcher_dispatches_total", "Shops asked", ("wave",))
 QUOTES = Counter("matcher_quotes_total", "Quotes by what happened", ("event",))

@@ -16,11 +16,12 @@ from matcher.accounts.access import Access, bearer_token
 from matcher.core import Core
 from matcher.errors import Forbidden, NotFound
 from matcher.http import json_response
+from matcher.limits import Limit
 from matcher.redis import REDIS_ERRORS, create_redis
 from matcher.serialization import WireStruct
 from matcher.settings import LOOPBACK
 
-PUBLIC = {"access": Access.PUBLIC}
+PUBLIC = {"access": Access.PUBLIC, "limit": Limit.NONE}
 MULTIPROCESS_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 ASSETS = {
     "swagger-ui-bundle.js": "text/javascript",

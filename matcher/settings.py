@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 import click
 
+from matcher.addresses import TrustedProxies
 from matcher.errors import ConfigurationError
 
 DEVELOPMENT_SECRET = "development-only-secret-never-use-it-elsewhere"  # noqa: S105  refused outside development
@@ -45,6 +46,18 @@ class Settings:
     request_timeout_s: float = _setting(30.0, "longest wait for a place in a queue")
     drain_s: float = _setting(15.0, "time that requests have to finish at shutdown")
     limits: bool = _setting(True, "off lifts rate and per-account limits (load tests); refused in production")
+    limit_registers_per_min: int = _setting(60, "accounts registered from one client address")
+    limit_logins_per_min: int = _setting(120, "sign-ins and refreshes from one client address")
+    limit_orders_per_min: int = _setting(60, "orders submitted by one account")
+    limit_quotes_per_min: int = _setting(300, "quotes given and edited by one account")
+    limit_uploads_per_min: int = _setting(60, "files uploaded by one account")
+    limit_requests_per_min: int = _setting(1_200, "all other requests of one account")
+    limit_address_times: int = _setting(
+        20, "an address may ask so many times what an account may: people share addresses"
+    )
+    trusted_proxies: tuple[str, ...] = _setting(
+        (), "addresses or networks whose X-Forwarded-For is believed, comma separated"
+    )
     log_level: Literal["debug", "info", "warning", "error"] = _setting("info", "least level that is logged")
     worker_metrics_port: int = _setting(0, "port of the worker's own /metrics; 0: none")
     metrics_token: str = _setting(
@@ -163,6 +176,12 @@ class Settings:
                 " MATCHER_ISSUER_SECRET."
             )
         self._check_channels()
+        try:
+            TrustedProxies(self.trusted_proxies)
+        except ValueError as error:
+            raise ConfigurationError(
+                f"MATCHER_TRUSTED_PROXIES must list addresses or networks: {error}."
+            ) from error
         for name in (
             "pool_size",
             "workers",
@@ -173,6 +192,8 @@ class Settings:
             "push_tries_max",
             "push_concurrency",
             "devices_per_account",
+            "limit_address_times",
+            *(f.name for f in fields(self) if f.name.startswith("limit_") and f.name.endswith("_per_min")),
         ):
             if getattr(self, name) < 1:
                 raise ConfigurationError(f"{env_name(name)} must be at least 1.")

@@ -12,6 +12,7 @@ from msgspec import Meta
 from matcher.accounts.access import Access, Caller, check_access
 from matcher.accounts.identities import IdentityCache
 from matcher.db import Pool, snapshot
+from matcher.limits import Limit, Limits
 from matcher.notifications.service import user_snapshot
 from matcher.quotes.events import customer_snapshot, shop_snapshot
 from matcher.quotes.order_changes import OrderChanges
@@ -32,6 +33,9 @@ RULES: dict[str, Access] = {
     "accept-quote": Access.CUSTOMER,
     "cancel-order": Access.SIGNED_IN,
 }
+
+# As over HTTP, from the same buckets; what is not listed is one of `Limit.REQUESTS`.
+LIMITS: dict[str, Limit] = {"provide-quote": Limit.QUOTES, "update-quote": Limit.QUOTES}
 
 
 class UpdateQuoteRequest(QuoteUpdate, kw_only=True):
@@ -101,7 +105,8 @@ Handler = Callable[[Caller, Any, IdempotentCall | None], Awaitable[Reply]]
 class SocketRequests:
     """Real time's `RequestDispatcher`: the same services under the same rules as the routes."""
 
-    def __init__(self, quotes: QuoteService, changes: OrderChanges) -> None:
+    def __init__(self, quotes: QuoteService, changes: OrderChanges, limits: Limits) -> None:
+        self._limits = limits
         self._methods: dict[str, tuple[type[WireStruct], Handler]] = {
             "provide-quote": (
                 QuoteCreate,
@@ -143,5 +148,6 @@ class SocketRequests:
         if method not in self._methods:
             raise UnknownMethod
         check_access(RULES[method], caller)
+        self._limits.charge_account(LIMITS.get(method, Limit.REQUESTS), caller.user_id)
         into, handler = self._methods[method]
         return await handler(caller, convert(data, into), call)

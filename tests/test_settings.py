@@ -47,6 +47,8 @@ def test_variables_are_read_by_their_kind() -> None:
         ({"MATCHER_ENV": "staging"}, "MATCHER_ENV"),
         ({"MATCHER_WAVE_SHOPS": "0"}, "MATCHER_WAVE_SHOPS"),
         ({"MATCHER_POOL_SIZE": "3"}, "MATCHER_POOL_SIZE"),
+        ({"MATCHER_LIMIT_ORDERS_PER_MIN": "0"}, "MATCHER_LIMIT_ORDERS_PER_MIN"),
+        ({"MATCHER_TRUSTED_PROXIES": "10.0.0.0/99"}, "MATCHER_TRUSTED_PROXIES"),
         ({"MATCHER_ENV": "production"}, "MATCHER_JWT_SECRET"),
         ({"MATCHER_ENV": "production", "MATCHER_JWT_SECRET": "short"}, "MATCHER_JWT_SECRET"),
         ({"MATCHER_ENV": "production", "MATCHER_JWT_SECRET": DEVELOPMENT_SECRET}, "MATCHER_JWT_SECRET"),

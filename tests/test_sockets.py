@@ -6,9 +6,11 @@ from uuid import UUID
 import pytest
 
 from matcher.accounts.access import Access, Caller
-from matcher.errors import Forbidden, InvalidRequest
+from matcher.errors import Forbidden, InvalidRequest, TooManyRequests
 from matcher.ids import uuid7
+from matcher.limits import Limits
 from matcher.realtime.errors import UnknownMethod
+from matcher.settings import Settings
 from matcher.sockets import RULES, SocketRequests
 from matcher.transactions import IdempotentCall, Reply
 
@@ -43,7 +45,11 @@ def services() -> Recorder:
 
 @pytest.fixture
 def requests(services: Recorder) -> SocketRequests:
-    return SocketRequests(services, services)  # type: ignore[arg-type]  # stands for both services
+    return make_requests(services, Settings())
+
+
+def make_requests(services: Recorder, settings: Settings) -> SocketRequests:
+    return SocketRequests(services, services, Limits(settings))  # type: ignore[arg-type]  # stands for both
 
 
 def shop_caller(role: str) -> Caller:
@@ -113,3 +119,13 @@ async def test_bad_data_is_refused_with_the_field(
         await requests.dispatch("mark-seen", CLERK, data, None)
     assert refused.value.errors
     assert services.calls == []
+
+
+async def test_quotes_over_sockets_are_charged_to_the_account(services: Recorder) -> None:
+    requests = make_requests(services, Settings(limit_quotes_per_min=2))
+    for _ in range(2):
+        await requests.dispatch("provide-quote", CASHIER, TERMS | {"orderId": str(ORDER)}, None)
+    with pytest.raises(TooManyRequests) as refusal:
+        await requests.dispatch("update-quote", CASHIER, TERMS | {"quoteId": str(QUOTE)}, None)
+    assert refusal.value.retry_after_s == 30
+    await requests.dispatch("mark-seen", CASHIER, {"orderId": str(ORDER)}, None)

@@ -5,12 +5,12 @@ start again. Must not know what an attempt is.
 """
 
 import hashlib
-import ipaddress
 from collections.abc import Sequence
 from datetime import timedelta
 
 from matcher.accounts.errors import TooManyAttempts
 from matcher.accounts.repository import SQL
+from matcher.addresses import subscriber_of
 from matcher.db import Pool
 from matcher.settings import Settings
 
@@ -51,11 +51,5 @@ def account_key(email: str) -> str:
 
 
 def address_key(host: str) -> str:
-    """The counter of a client address; of its /64 for IPv6, where one subscriber holds that many."""
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return f"address:{host}"
-    if address.version == 6:
-        return f"address:{ipaddress.ip_network((address, 64), strict=False)}"
-    return f"address:{address}"
+    """The counter of a client address."""
+    return f"address:{subscriber_of(host)}"

@@ -11,10 +11,12 @@ from matcher.accounts import schemas
 from matcher.accounts.access import Access, Caller
 from matcher.accounts.service import AccountService
 from matcher.http import answer, json_response
+from matcher.limits import Limit as RateLimit
 from matcher.paging import DEFAULT_LIMIT, Cursor, Limit, Page
 from matcher.transactions import IdempotentCall
 
-PUBLIC = {"access": Access.PUBLIC}
+REGISTERING = {"access": Access.PUBLIC, "limit": RateLimit.REGISTERS}
+SIGNING_IN = {"access": Access.PUBLIC, "limit": RateLimit.LOGINS}
 SIGNED_IN = {"access": Access.SIGNED_IN}
 SHOP_MANAGING = {"access": Access.SHOP_MANAGING}
 
@@ -24,7 +26,7 @@ Call = NamedDependency[IdempotentCall | None]
 AnyRequest = Request[Any, Any, Any]
 
 
-@post("/auth/register", opt=PUBLIC, tags=["accounts"])
+@post("/auth/register", opt=REGISTERING, tags=["accounts"])
 async def register(
     accounts: Accounts, request: AnyRequest, data: JSONBody[schemas.Register]
 ) -> Response[schemas.Registered]:
@@ -32,7 +34,7 @@ async def register(
     return json_response(await accounts.register(data, client_address(request)), 201)
 
 
-@post("/auth/login", opt=PUBLIC, tags=["accounts"], status_code=200)
+@post("/auth/login", opt=SIGNING_IN, tags=["accounts"], status_code=200)
 async def login(
     accounts: Accounts, request: AnyRequest, data: JSONBody[schemas.Login]
 ) -> Response[schemas.Tokens]:
@@ -40,7 +42,7 @@ async def login(
     return json_response(await accounts.login(data, client_address(request)))
 
 
-@post("/auth/refresh", opt=PUBLIC, tags=["accounts"], status_code=200)
+@post("/auth/refresh", opt=SIGNING_IN, tags=["accounts"], status_code=200)
 async def refresh(accounts: Accounts, data: JSONBody[schemas.Refresh]) -> Response[schemas.Tokens]:
     """New tokens; the refresh token is used up. 401 `refresh_token_reused` ends the session."""
     return json_response(await accounts.refresh(data.refresh_token))

@@ -9,6 +9,7 @@ from litestar.params import FromPath, FromQuery, JSONBody
 
 from matcher.accounts.access import Access, Caller
 from matcher.http import answer, expected_version, file_response, json_response
+from matcher.limits import Limit as RateLimit
 from matcher.paging import DEFAULT_LIMIT, Cursor, Limit, Page
 from matcher.quotes import order_schemas as schemas
 from matcher.quotes.order_changes import OrderChanges
@@ -17,6 +18,7 @@ from matcher.quotes.photos import PhotoService
 from matcher.transactions import IdempotentCall
 
 CUSTOMER = {"access": Access.CUSTOMER}
+ORDERING = {"access": Access.CUSTOMER, "limit": RateLimit.ORDERS}
 SIGNED_IN = {"access": Access.SIGNED_IN}
 
 Orders = NamedDependency[OrderService]
@@ -29,7 +31,7 @@ Status = Literal[
 ]
 
 
-@post("/auto-parts-orders", opt=CUSTOMER, tags=["orders"])
+@post("/auto-parts-orders", opt=ORDERING, tags=["orders"])
 async def create_order(
     orders: Orders, caller: Signed, call: Call, data: JSONBody[schemas.OrderCreate]
 ) -> Response[schemas.OrderView]:
@@ -73,7 +75,7 @@ async def update_order(
     return answer(await orders.update(caller, order_id, data, expected_version(request)))
 
 
-@post("/auto-parts-orders/{order_id:uuid}/submit", status_code=200, opt=CUSTOMER, tags=["orders"])
+@post("/auto-parts-orders/{order_id:uuid}/submit", status_code=200, opt=ORDERING, tags=["orders"])
 async def submit_order(
     orders: Orders, caller: Signed, call: Call, order_id: FromPath[UUID]
 ) -> Response[schemas.OrderView]:

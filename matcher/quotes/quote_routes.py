@@ -9,6 +9,7 @@ from litestar.params import FromPath, FromQuery, JSONBody
 
 from matcher.accounts.access import Access, Caller
 from matcher.http import answer, expected_version, json_response
+from matcher.limits import Limit as RateLimit
 from matcher.paging import DEFAULT_LIMIT, Cursor, Limit, Page
 from matcher.quotes.lifecycle import QuoteStatus
 from matcher.quotes.order_schemas import DispatchView, OrderView
@@ -26,6 +27,7 @@ from matcher.transactions import IdempotentCall
 CUSTOMER = {"access": Access.CUSTOMER}
 SHOP_STAFF = {"access": Access.SHOP_STAFF}
 SHOP_QUOTING = {"access": Access.SHOP_QUOTING}
+OFFERING = {"access": Access.SHOP_QUOTING, "limit": RateLimit.QUOTES}
 
 Quotes = NamedDependency[QuoteService]
 Signed = NamedDependency[Caller]
@@ -33,7 +35,7 @@ Call = NamedDependency[IdempotentCall | None]
 AnyRequest = Request[Any, Any, Any]
 
 
-@post("/shop-quotes/provide-quote", opt=SHOP_QUOTING, tags=["quotes"])
+@post("/shop-quotes/provide-quote", opt=OFFERING, tags=["quotes"])
 async def provide_quote(
     quotes: Quotes, caller: Signed, call: Call, data: JSONBody[QuoteCreate]
 ) -> Response[QuoteView]:
@@ -47,7 +49,7 @@ async def provide_quote(
     return answer(await quotes.provide(caller, data, call))
 
 
-@put("/shop-quotes/{quote_id:uuid}", opt=SHOP_QUOTING, tags=["quotes"])
+@put("/shop-quotes/{quote_id:uuid}", opt=OFFERING, tags=["quotes"])
 async def update_quote(
     quotes: Quotes,
     caller: Signed,

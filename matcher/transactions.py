@@ -140,6 +140,9 @@ class Publisher:
         except (*REDIS_ERRORS, RedisUnavailable, *CONNECTION_ERRORS, asyncpg.PostgresError) as error:
             self.left_to_sweeper += len(taken)
             log.warning("publish_left_to_sweeper", transactions=len(taken), error=repr(error))
+        except Exception:  # a process that stops publishing would tell everything seconds late, for ever
+            self.left_to_sweeper += len(taken)
+            log.exception("publish_failed", transactions=len(taken))
 
 
 class Transactions:

@@ -233,6 +233,23 @@ async def test_a_lost_connection_is_unavailable(bench: Bench) -> None:
     assert lost.value.retry_after_s == 1
 
 
+async def test_a_connection_that_ends_as_it_is_given_back_is_lost_too(bench: Bench) -> None:
+    class Pool:
+        @asynccontextmanager
+        async def acquire(self) -> AsyncIterator[Any]:
+            async with bench.pool.acquire() as connection:
+                yield connection
+            # What asyncpg raises from its reset, when the server ended the session at that moment.
+            raise asyncpg.InternalClientError(
+                "cannot switch to state 15; another operation (2) is in progress"
+            )
+
+    pool: Any = Pool()
+    with pytest.raises(DatabaseUnavailable):
+        await Transactions(pool, bench.publisher, RENDERERS).run(bench.insert, call=key())
+    assert (await bench.transactions.run(bench.insert, call=key())).replayed
+
+
 async def test_of_an_entity_changed_twice_the_oldest_version_counts(bench: Bench) -> None:
     identity = uuid7()
 
@@ -289,9 +306,10 @@ async def test_while_the_log_is_away_the_pointers_stay(bench: Bench, error: Exce
     assert (len(bench.log.ids), await bench.outbox()) == (1, 0)
 
 
-async def test_the_publisher_outlives_a_log_that_was_away(bench: Bench) -> None:
+@pytest.mark.parametrize("error", [RedisUnavailable(), RuntimeError("a mistake of ours")])
+async def test_the_publisher_outlives_every_failure(bench: Bench, error: Exception) -> None:
     async with published(bench):
-        bench.log.away = RedisUnavailable()
+        bench.log.away = error
         await bench.transactions.run(bench.insert)
         while bench.publisher.left_to_sweeper == 0:  # noqa: ASYNC110  the publisher has no event for its failures
             await asyncio.sleep(0)

@@ -54,6 +54,14 @@ CONNECTION_ERRORS = (
     asyncpg.TooManyConnectionsError,
 )
 
+# What waited too long for others: nothing was done, the same request may well succeed in a moment.
+BUSY_ERRORS = (
+    asyncpg.QueryCanceledError,
+    asyncpg.LockNotAvailableError,
+    asyncpg.DeadlockDetectedError,
+    asyncpg.SerializationError,
+)
+
 
 async def create_pool(
     database_url: str,

@@ -21,13 +21,14 @@ from litestar.typing import FieldDefinition
 
 from matcher import addresses, metrics
 from matcher.addresses import TrustedProxies
-from matcher.db import CONNECTION_ERRORS, DatabaseUnavailable
+from matcher.db import BUSY_ERRORS, CONNECTION_ERRORS, DatabaseUnavailable
 from matcher.errors import (
     FieldError,
     InvalidRequest,
     MatcherError,
     MethodNotAllowed,
     NotFound,
+    Overloaded,
     PayloadTooLarge,
     Unauthorized,
     UnsupportedMediaType,
@@ -176,6 +177,8 @@ def translate(error: Exception) -> MatcherError:
         return _translate_http(error)
     if isinstance(error, CONNECTION_ERRORS):
         return DatabaseUnavailable(retry_after_s=1)
+    if isinstance(error, BUSY_ERRORS):
+        return Overloaded(retry_after_s=1)
     return MatcherError(
         "Something went wrong on our side; the request id in `instance` finds it in our logs."
     )

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from typing import Any
 
+import asyncpg
 import pytest
 from litestar import Litestar, Request, Response, get, post
 from litestar.exceptions import HTTPException
@@ -44,6 +45,7 @@ async def fail(how: FromPath[str]) -> None:
         "who": Unauthorized(),
         "field": InvalidRequest(errors=[FieldError("/a/0", "wrong")]),
         "database": ConnectionRefusedError("10.0.0.7:5432"),
+        "lock": asyncpg.QueryCanceledError("canceling statement due to statement timeout"),
         "extra": MatcherError(extra={"currentVersion": 3}),
         "teapot": HTTPException(status_code=599, detail="hunter2"),
     }[how]
@@ -159,6 +161,9 @@ async def test_refusals_bring_their_headers_and_fields(client: Any) -> None:
     away = await client.get("/fail/database")
     problem(away, 503, "database_unavailable")
     assert "10.0.0.7" not in away.text
+    held_up = await client.get("/fail/lock")
+    problem(held_up, 503, "overloaded")
+    assert held_up.headers["retry-after"] == "1"
 
 
 @pytest.mark.parametrize("limit", ["0", "201", "many", "-1"])

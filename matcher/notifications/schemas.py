@@ -17,7 +17,7 @@ class NotificationSend(WireStruct):
     """A message from the operators to people."""
 
     user_ids: Annotated[list[UUID], Meta(min_length=1, max_length=MAX_RECIPIENTS)]
-    type: Annotated[str, Meta(min_length=1, max_length=60, pattern=r"^[a-z][a-z0-9-]*$")]
+    type: Annotated[str, Meta(min_length=1, max_length=60, pattern=r"^[a-z][a-z0-9-]*$(?!\n)")]
     title: Annotated[str, Meta(min_length=1, max_length=120)]
     message: Annotated[str, Meta(min_length=1, max_length=2_000)]
     data: dict[Annotated[str, Meta(max_length=60)], Annotated[str, Meta(max_length=500)]] | None = None
@@ -47,7 +47,9 @@ class DeviceRegister(WireStruct):
     """An installation that pushes reach: a phone's FCM token, or a browser's subscription."""
 
     platform: Literal["fcm", "webpush"]
-    token: Annotated[str, Meta(min_length=1, max_length=MAX_TOKEN_CHARS, pattern="^[!-~]+$")] | None = None
+    token: (
+        Annotated[str, Meta(min_length=1, max_length=MAX_TOKEN_CHARS, pattern=r"^[!-~]+$(?!\n)")] | None
+    ) = None
     subscription: Subscription | None = None
 
 

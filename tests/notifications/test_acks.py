@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
@@ -78,7 +80,7 @@ async def test_without_redis_nobody_is_known_to_have_anything() -> None:
 
 
 async def test_what_another_revision_wrote_is_passed_over(settings: Settings) -> None:
-    redis = create_redis(settings.redis_url)
+    redis: Any = create_redis(settings.redis_url)  # its commands are typed for both its clients
     async with redis:
-        await redis.execute_command("HSET", f"{settings.redis_prefix}acks:{SHOP}", f"{PERSON}:a", "no cursor")
+        await redis.hset(f"{settings.redis_prefix}acks:{SHOP}", f"{PERSON}:a", "no cursor")
         assert await kept(redis, settings.redis_prefix) == []

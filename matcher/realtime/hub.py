@@ -141,7 +141,12 @@ class Hub:
                     self._healthy[partition] = False
                     self._settled.set()
                     log.warning("event_log_away", partition=partition, error=repr(error))
-                    await asyncio.sleep(RETRY_S * random.uniform(0.5, 1.5))  # noqa: S311  jitter, no secret
+                    await _pause()
+                except Exception:  # a process that stops following the log would have silent sockets for ever
+                    log.exception("event_log_failed", partition=partition)
+                    self._healthy[partition] = False
+                    self._buffers[partition] = None
+                    await _pause()
         finally:
             await reader.close()
 
@@ -191,6 +196,10 @@ class Hub:
         spread_s = min(RESET_SPREAD_MAX_S, len(affected) * RESET_SPREAD_S_PER_SOCKET)
         for socket in affected:
             socket.reset(random.uniform(0.0, spread_s))  # noqa: S311  jitter, no secret
+
+
+async def _pause() -> None:
+    await asyncio.sleep(RETRY_S * random.uniform(0.5, 1.5))  # noqa: S311  jitter, no secret
 
 
 def _discard(index: dict[_K, set[Subscriber]], key: _K, subscriber: Subscriber) -> None:

@@ -113,6 +113,26 @@ async def test_one_slow_socket_leaves_and_the_others_are_served(hub: Hub, log: M
     assert (slow.got, slow.endings) == (["a.1"], [BUSY])
 
 
+async def test_a_failure_of_ours_costs_a_snapshot_and_not_the_process(hub: Hub, log: MemoryLog) -> None:
+    class Broken(Socket):
+        def deliver(self, frame: bytes, delivery: Delivery) -> None:
+            self.hub.leave(self)
+            raise RuntimeError("a mistake of ours")
+
+    broken = Broken("user:1", hub)
+    assert hub.admit(broken, limit=None)
+    hub.subscribe(broken)
+    other = join(hub, "user:1")
+    await log.append([event("a", 1, "user:1")])
+    while other.resets == 0:
+        await arrival(other)
+    await log.append([event("a", 2, "user:1")])
+    while "a.2" not in other.got:
+        await arrival(other)
+
+    assert hub.healthy
+
+
 async def test_sockets_are_counted_per_account(hub: Hub) -> None:
     user_id = uuid4()
     first = join(hub, "user:1", user_id)

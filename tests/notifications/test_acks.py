@@ -46,14 +46,17 @@ async def test_the_newest_ack_of_the_logs_life_is_kept(
         assert await kept(redis, settings.redis_prefix) == [expected]
 
 
-async def test_what_is_kept_is_forgotten_after_an_hour(settings: Settings) -> None:
+async def test_an_ack_counts_for_half_a_day_at_least_and_is_forgotten_after_one(settings: Settings) -> None:
     redis = create_redis(settings.redis_url)
     async with redis:
-        book = AckBook(redis, settings.redis_prefix, "a")
+        book = AckBook(redis, settings.redis_prefix, "a", now_s=lambda: 10.5 * acks.BUCKET_S)
         book.on_ack(SHOP, PERSON, at(1))
         await book.flush()
         [key] = [key async for key in redis.scan_iter(f"{settings.redis_prefix}*")]
-        assert 0 < await redis.ttl(key) <= acks.KEEP_S
+        assert 0 < await redis.ttl(key) <= 2 * acks.BUCKET_S
+        for buckets, expected in ((10.5, [at(1)]), (11.9, [at(1)]), (12.0, [])):
+            later = RedisAcks(redis, settings.redis_prefix, now_s=lambda now=buckets: now * acks.BUCKET_S)
+            assert (await later.cursors([(SHOP, PERSON)])).get((SHOP, PERSON), []) == expected
 
 
 async def test_memory_is_bounded_and_those_known_go_on(
@@ -82,5 +85,9 @@ async def test_without_redis_nobody_is_known_to_have_anything() -> None:
 async def test_what_another_revision_wrote_is_passed_over(settings: Settings) -> None:
     redis: Any = create_redis(settings.redis_url)  # its commands are typed for both its clients
     async with redis:
-        await redis.hset(f"{settings.redis_prefix}acks:{SHOP}", f"{PERSON}:a", "no cursor")
+        book = AckBook(redis, settings.redis_prefix, "a")
+        book.on_ack(SHOP, PERSON, at(1))
+        await book.flush()
+        [key] = [key async for key in redis.scan_iter(f"{settings.redis_prefix}*")]
+        await redis.hset(key, f"{PERSON}:a", "no cursor")
         assert await kept(redis, settings.redis_prefix) == []

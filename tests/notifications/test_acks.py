@@ -1,3 +1,4 @@
+from functools import partial
 from typing import Any
 
 import pytest
@@ -55,7 +56,7 @@ async def test_an_ack_counts_for_half_a_day_at_least_and_is_forgotten_after_one(
         [key] = [key async for key in redis.scan_iter(f"{settings.redis_prefix}*")]
         assert 0 < await redis.ttl(key) <= 2 * acks.BUCKET_S
         for buckets, expected in ((10.5, [at(1)]), (11.9, [at(1)]), (12.0, [])):
-            later = RedisAcks(redis, settings.redis_prefix, now_s=lambda now=buckets: now * acks.BUCKET_S)
+            later = RedisAcks(redis, settings.redis_prefix, now_s=partial(float, buckets * acks.BUCKET_S))
             assert (await later.cursors([(SHOP, PERSON)])).get((SHOP, PERSON), []) == expected
 
 

@@ -1,5 +1,6 @@
 """`create_app()`: the only place where HTTP is put together."""
 
+import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
@@ -27,6 +28,7 @@ from matcher.errors import MatcherError
 from matcher.http import RequestContext, WireDTO, handle_exception
 from matcher.limits import Limits, limit_account, limit_address
 from matcher.notifications import routes as notification_routes
+from matcher.notifications.acks import AckBook
 from matcher.notifications.channels import web_push_key
 from matcher.notifications.reach import ReachService
 from matcher.notifications.service import NotificationService
@@ -39,6 +41,7 @@ from matcher.quotes.submission import SubmissionQueue
 from matcher.realtime import routes as realtime_routes
 from matcher.realtime.hub import Hub
 from matcher.realtime.service import RealtimeService
+from matcher.redis import create_redis
 from matcher.reference import DocumentedProblems
 from matcher.settings import Settings
 from matcher.shops import routes as shop_routes
@@ -183,6 +186,7 @@ async def _open_services(app: Litestar, core: Core) -> AsyncIterator[None]:
             hub, SocketIdentities(identities), SocketSnapshots(core.pool), state.socket_requests, settings
         )
         core.directory.on_change(lambda shop: _close_sockets_of(shop, state.realtime))
+        await stack.enter_async_context(_collecting_acks(core, state.realtime))
         await stack.enter_async_context(_following(identities, hub, state.realtime))
         yield
 
@@ -195,6 +199,17 @@ async def _following(identities: IdentityCache, hub: Hub, realtime: RealtimeServ
         await hub.wait_ready(5.0)
         yield
         await realtime.shutdown()
+
+
+@asynccontextmanager
+async def _collecting_acks(core: Core, realtime: RealtimeService) -> AsyncIterator[None]:
+    """What sockets acknowledge reaches the worker, which then pushes nothing for it."""
+    async with create_redis(core.redis_url) as redis:
+        acks = AckBook(redis, core.settings.redis_prefix, secrets.token_hex(4))
+        realtime.on_ack.append(acks.on_ack)
+        async with running(acks.run()):
+            yield
+        await acks.flush()
 
 
 def _close_sockets_of(shop: ShopSummary, realtime: RealtimeService) -> None:

@@ -216,6 +216,8 @@ class Connection:
         cursor = parse_cursor(frame.cursor)
         if cursor is not None:
             self.acknowledged = cursor
+            for listener in self._service.on_ack:
+                listener(self.recipient, self.user_id, cursor)
 
     async def _request(self, request: Request) -> None:
         match self._throttle.charge(self._loop.time()):

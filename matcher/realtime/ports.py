@@ -1,14 +1,19 @@
 """What real time needs of the rest of the service. It knows no domain: `app` hands adapters in."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Literal, Protocol
 from uuid import UUID
 
 import msgspec
 
+from matcher.realtime.cursor import Cursor
 from matcher.transactions import IdempotentCall, Reply
 
 RecipientKind = Literal["user", "shop"]
+
+# (recipient, person, cursor): one of the person's sockets has everything of the recipient's up to the cursor.
+# Called on the way of the frame: it must not wait.
+AckListener = Callable[[str, UUID, Cursor], None]
 
 
 class Session(msgspec.Struct, frozen=True):

@@ -15,7 +15,7 @@ from matcher.events import shop_recipient
 from matcher.realtime.connection import Connection
 from matcher.realtime.endings import GOING_AWAY, SHOP_CLOSED
 from matcher.realtime.hub import Hub
-from matcher.realtime.ports import Identities, RequestDispatcher, SnapshotSource
+from matcher.realtime.ports import AckListener, Identities, RequestDispatcher, SnapshotSource
 from matcher.realtime.server_protocol import Wire
 from matcher.settings import Settings
 
@@ -45,6 +45,7 @@ class RealtimeService:
         self.sockets_per_account = settings.sockets_per_account if settings.limits else None
         self.requests_per_s = settings.socket_requests_per_s if settings.limits else _UNLIMITED_PER_S
         self.stopping = False
+        self.on_ack: list[AckListener] = []
         self._connections: set[Connection] = set()
         self._deserted = asyncio.Event()
         self._snapshot_turns = asyncio.Semaphore(settings.snapshots_at_once)

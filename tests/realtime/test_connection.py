@@ -366,8 +366,10 @@ async def test_heartbeats_come(start: StartProcess, account: Account) -> None:
         await client.until(lambda model: model.heartbeats >= 2)
 
 
-async def test_an_ack_is_remembered(start: StartProcess, account: Account) -> None:
+async def test_an_ack_is_remembered_and_told(start: StartProcess, account: Account) -> None:
     process = await start()
+    heard: list[object] = []
+    process.service.on_ack.append(lambda *ack: heard.append(ack))
     async with open_client(process, account) as client:
         await client.send(type="ack", cursor=client.model.cursor)
         await client.send(type="ack", cursor="nonsense")
@@ -375,6 +377,7 @@ async def test_an_ack_is_remembered(start: StartProcess, account: Account) -> No
 
         (connection,) = process.service._connections
         assert str(connection.acknowledged) == client.model.cursor
+        assert heard == [(account.user, account.id, connection.acknowledged)]
 
 
 async def test_an_overloaded_or_absent_database_asks_to_come_back(

@@ -11,7 +11,7 @@ from importlib import import_module
 
 import click
 
-from matcher.errors import MatcherError
+from matcher.errors import InvalidRequest, MatcherError
 
 # name -> (module:attribute, one line for --help, so that listing the commands imports none of them)
 COMMANDS = {
@@ -90,7 +90,9 @@ def run(arguments: Sequence[str]) -> int:
 
 def _one_line(error: Exception) -> str:
     if isinstance(error, MatcherError):
-        return error.detail
+        fields = [f"{field.pointer.lstrip('/')}: {field.message}" for field in error.errors]
+        # A problem document has its fields beside the text, which may say no more than that they are wrong.
+        return "; ".join(fields) if fields and type(error) is InvalidRequest else error.detail
     if isinstance(error, OSError):
         return str(error)
     return f"unexpected {type(error).__name__}: {error} (`matcher --debug ...` shows where)"

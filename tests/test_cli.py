@@ -7,7 +7,7 @@ import click
 import pytest
 
 from matcher import cli
-from matcher.errors import ConfigurationError
+from matcher.errors import ConfigurationError, FieldError, InvalidRequest
 from matcher.settings import repository_root
 
 
@@ -20,6 +20,7 @@ def failing(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(kind: str) -> None:
         kinds: dict[str, BaseException] = {
             "expected": ConfigurationError("MATCHER_PORT must be\na number."),
+            "fields": InvalidRequest(errors=[FieldError("/email", "write an address")]),
             "system": PermissionError(13, "Permission denied", "/nowhere"),
             "bug": ZeroDivisionError("division by zero"),
             "usage": click.BadParameter("not so"),
@@ -36,6 +37,7 @@ def failing(monkeypatch: pytest.MonkeyPatch) -> None:
     ("kind", "status", "line"),
     [
         ("expected", 1, "matcher: MATCHER_PORT must be a number.\n"),
+        ("fields", 1, "matcher: email: write an address\n"),
         ("system", 1, "matcher: [Errno 13] Permission denied: '/nowhere'\n"),
         (
             "bug",

@@ -260,18 +260,15 @@ def repository_root() -> Path:
 
 @click.command("config")
 def config_command() -> None:
-    """List every setting: variable, value in force, what it is."""
-    from rich.console import Console
-    from rich.table import Table
-
+    """List every setting: variable, value in force, its default if that is another, what it is."""
     settings = Settings.from_env()
-    table = Table("variable", "value", "default", "meaning", box=None, pad_edge=False)
     for f in fields(Settings):
         value = getattr(settings, f.name)
         shown = "(set)" if f.metadata["secret"] and value else _shown(value)
-        standard = "" if f.metadata["secret"] else _shown(f.default)
-        table.add_row(env_name(f.name), shown, standard if standard != shown else "", str(f.metadata["doc"]))
-    Console().print(table)
+        changed = not f.metadata["secret"] and value != f.default
+        # A line of its own, never cut: names are copied from here.
+        click.echo(f"{env_name(f.name)}={shown}" + (f"  (default: {_shown(f.default)})" if changed else ""))
+        click.echo(click.wrap_text(str(f.metadata["doc"]), 80, "    ", "    "))
 
 
 def _shown(value: Any) -> str:

@@ -69,11 +69,13 @@ def test_production_starts_with_a_secret() -> None:
     assert Settings.from_env({"MATCHER_ENV": "production", "MATCHER_JWT_SECRET": SECRET}).limits
 
 
-def test_config_lists_every_variable_and_shows_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_config_lists_every_variable_whole_and_shows_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MATCHER_JWT_SECRET", "this-is-the-secret-of-this-test-only")
-    monkeypatch.setenv("COLUMNS", "250")
+    monkeypatch.setenv("MATCHER_PORT", "8181")
     result = CliRunner().invoke(config_command)
     assert result.exit_code == 0
-    assert all(env_name(f.name) in result.output for f in fields(Settings))
+    lines = result.output.splitlines()
+    assert all(any(line.startswith(f"{env_name(f.name)}=") for line in lines) for f in fields(Settings))
+    assert "MATCHER_PORT=8181  (default: 8080)" in lines
     assert "this-is-the-secret" not in result.output
     assert DEVELOPMENT_SECRET not in result.output

@@ -22,6 +22,7 @@ from matcher.accounts.repository import find_contact
 from matcher.accounts.service import AccountService
 from matcher.accounts.tokens import TokenSigner
 from matcher.addresses import TrustedProxies
+from matcher.admission import Admission
 from matcher.core import Core, open_core, running
 from matcher.db import Connection
 from matcher.errors import MatcherError
@@ -53,6 +54,8 @@ from matcher.sockets import SocketIdentities, SocketRequests, SocketSnapshots
 
 API = "/api/v1"
 MAX_BODY_BYTES = 256 * 1024
+# A process that is busy is alive, and tells how busy it is.
+UNBOUNDED = (f"{API}/health", f"{API}/ready", "/metrics")
 
 # The services that routes name as dependencies; `_open_services` puts each on the app's state.
 SERVICES = (
@@ -100,7 +103,8 @@ def create_app(settings: Settings | None = None) -> Litestar:
         logging_config=None,
     )
     # Around everything, not as Litestar's middleware: that never sees an unknown path.
-    app.asgi_handler = RequestContext(app.asgi_handler, TrustedProxies(settings.trusted_proxies))
+    admission = Admission(app.asgi_handler, settings, exempt=UNBOUNDED)
+    app.asgi_handler = RequestContext(admission, TrustedProxies(settings.trusted_proxies))
     return app
 
 

@@ -10,6 +10,13 @@ REQUEST_SECONDS = Histogram(
     "matcher_http_request_seconds", "Time to answer", ("method", "path"), buckets=_LATENCY_S
 )
 
+REQUESTS_WAITING = Gauge(
+    "matcher_requests_waiting", "HTTP requests in line for admission", multiprocess_mode="livesum"
+)
+REQUESTS_SHED = Counter("matcher_requests_shed_total", "HTTP requests answered 503 unasked", ("reason",))
+ADMISSION_SECONDS = Histogram(
+    "matcher_admission_seconds", "Time in line, of HTTP requests that had to wait", buckets=_LATENCY_S
+)
 RATE_LIMITED = Counter(
     "matcher_rate_limited_total", "Requests refused by a rate limit", ("limit", "counted_by")
 )
@@ -29,6 +36,7 @@ SUBMISSIONS_WAITING = Gauge(
 )
 
 SOCKETS = Gauge("matcher_sockets", "Open sockets", ("recipient",), multiprocess_mode="livesum")
+CONNECTS_SHED = Counter("matcher_connects_shed_total", "Sockets answered 503 because too many came at once")
 SOCKETS_CLOSED = Counter("matcher_sockets_closed_total", "Sockets closed by us", ("code",))
 FRAMES = Counter("matcher_frames_total", "Event frames handed to sockets")
 SNAPSHOTS = Counter("matcher_snapshots_total", "How connects were answered", ("mode",))

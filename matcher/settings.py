@@ -58,6 +58,10 @@ class Settings:
     trusted_proxies: tuple[str, ...] = _setting(
         (), "addresses or networks whose X-Forwarded-For is believed, comma separated"
     )
+    requests_at_once: int = _setting(256, "HTTP requests in progress in one process; others wait in line")
+    requests_waiting_max: int = _setting(1_024, "HTTP requests in line; beyond, 503")
+    admission_patience_s: float = _setting(1.0, "longest wait in line; a line not empty for so long stands")
+    admission_target_s: float = _setting(0.1, "longest wait of who joins a line that stands; then 503")
     log_level: Literal["debug", "info", "warning", "error"] = _setting("info", "least level that is logged")
     worker_metrics_port: int = _setting(0, "port of the worker's own /metrics; 0: none")
     metrics_token: str = _setting(
@@ -108,6 +112,10 @@ class Settings:
     log_partitions: int = _setting(1, "event log streams")
     log_entries_max: int = _setting(100_000, "entries kept in each stream")
     log_buffer_bytes: int = _setting(64 * 2**20, "events a process keeps in memory for resuming sockets")
+    connects_per_s: float = _setting(
+        1_000.0, "sockets accepted by one process, sustained; others wait in line"
+    )
+    connect_wait_s: float = _setting(8.0, "longest wait of a socket to be accepted; beyond, 503")
     socket_connect_s: float = _setting(10.0, "time to the first frame of a socket")
     heartbeat_s: float = _setting(25.0, "heartbeat and ping interval")
     sockets_per_account: int = _setting(10, "open sockets of one account")
@@ -193,6 +201,8 @@ class Settings:
             "push_concurrency",
             "devices_per_account",
             "limit_address_times",
+            "requests_at_once",
+            "connects_per_s",
             *(f.name for f in fields(self) if f.name.startswith("limit_") and f.name.endswith("_per_min")),
         ):
             if getattr(self, name) < 1:

@@ -121,11 +121,6 @@ class Hub:
         everybody = (socket for sockets in self._by_user.values() for socket in sockets)
         return _close([socket for socket in everybody if socket.recipient == recipient], ending)
 
-    def close_user(self, user_id: UUID, ending: Close, *, recipient: str | None = None) -> int:
-        """End an account's sockets (logout, suspension), or those for one recipient (a role lost)."""
-        sockets = self._by_user.get(user_id, ())
-        return _close([socket for socket in sockets if recipient in (None, socket.recipient)], ending)
-
     async def _follow(self, partition: int) -> None:
         reader = self._log.reader(partition)
         try:

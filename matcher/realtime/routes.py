@@ -1,10 +1,14 @@
 """`GET /realtime`: the handshake. What follows is `connection.py`."""
 
+import asyncio
+import math
+import random
 from typing import Any, cast
 
 from litestar import WebSocket, websocket
 from litestar.handlers import BaseRouteHandler
 
+from matcher import metrics
 from matcher.errors import Forbidden, InvalidRequest, MatcherError, Overloaded
 from matcher.realtime.protocol import SUBPROTOCOL
 from matcher.realtime.server_protocol import EXTENSION, Wire
@@ -20,6 +24,13 @@ async def realtime(socket: WebSocket[Any, Any, Any]) -> None:
     if refusal is not None:
         await _refuse(socket, refusal)
         return
+    wait_s = service.reserve_handshake()
+    if wait_s is None:
+        metrics.CONNECTS_SHED.inc()
+        await _refuse(socket, _crowded(service.settings.connect_wait_s))
+        return
+    if wait_s > 0:
+        await asyncio.sleep(wait_s)
     await socket.accept(subprotocols=SUBPROTOCOL if _offered(socket) else None)
     scheme, _, token = socket.headers.get("authorization", "").partition(" ")
     header_token = token.strip() if scheme.lower() == "bearer" else ""
@@ -49,6 +60,12 @@ def _refusal(socket: WebSocket[Any, Any, Any], service: RealtimeService) -> Matc
     if _offered(socket) and SUBPROTOCOL not in _offered(socket):
         return InvalidRequest(f"Offer the subprotocol {SUBPROTOCOL}.")
     return None
+
+
+def _crowded(wait_max_s: float) -> Overloaded:
+    # By then the line is gone; those who are sent away come back spread over the time that it takes.
+    after_s = random.randint(1, math.ceil(wait_max_s) + 1)  # noqa: S311  jitter
+    return Overloaded("Too many sockets connect at once; connect again.", retry_after_s=after_s)
 
 
 def _offered(socket: WebSocket[Any, Any, Any]) -> list[str]:

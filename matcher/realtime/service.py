@@ -7,6 +7,7 @@ server closes its connections.
 import asyncio
 import contextlib
 import random
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 from uuid import UUID
@@ -18,6 +19,7 @@ from matcher.realtime.hub import Hub
 from matcher.realtime.ports import AckListener, Identities, RequestDispatcher, SnapshotSource
 from matcher.realtime.server_protocol import Wire
 from matcher.settings import Settings
+from matcher.throttling import TokenBucket
 
 # Clients reconnect at once, so they are sent off one after the other, as fast as the others can take them.
 SHUTDOWN_SPREAD_S_PER_SOCKET = 0.0005
@@ -46,6 +48,9 @@ class RealtimeService:
         self.requests_per_s = settings.socket_requests_per_s if settings.limits else _UNLIMITED_PER_S
         self.stopping = False
         self.on_ack: list[AckListener] = []
+        self._handshakes = TokenBucket(
+            settings.connects_per_s, settings.connects_per_s / 10, time.monotonic()
+        )
         self._connections: set[Connection] = set()
         self._deserted = asyncio.Event()
         self._snapshot_turns = asyncio.Semaphore(settings.snapshots_at_once)
@@ -54,6 +59,14 @@ class RealtimeService:
     async def run(self) -> None:
         """Follow the event log until cancelled."""
         await self.hub.run()
+
+    def reserve_handshake(self) -> float | None:
+        """How long a new socket waits to be accepted; None when too many wait already.
+
+        An accept, its sign-in and its snapshot cost about as much as a request: a storm of them is spread in time,
+        so that HTTP goes on between.
+        """
+        return self._handshakes.reserve(time.monotonic(), self.settings.connect_wait_s)
 
     async def serve(
         self,

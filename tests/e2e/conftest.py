@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import redis
 
+from matcher.limits import Limit
 from tests.conftest import Servers, _clone_template, _drop, _with_database
 from tests.e2e.api import ADMIN_EMAIL, PASSWORD, Account, Api, Town, eventually
 from tests.e2e.processes import Child, Service
@@ -42,8 +43,9 @@ def service(database_url: str, redis_url: str, tmp_path_factory: pytest.TempPath
     """The service's surroundings, empty but for an admin; what a test starts is stopped at the end."""
     prefix = f"e2e:{secrets.token_hex(6)}:"
     environment = {"DATABASE_URL": database_url, "REDIS_URL": redis_url, "MATCHER_REDIS_PREFIX": prefix}
-    # Everybody in the stories comes from one address.
-    environment |= {"MATCHER_LIMIT_REGISTERS_PER_MIN": "100000", "MATCHER_LIMIT_LOGINS_PER_MIN": "100000"}
+    # Everybody in the stories comes from one address, and nobody rests.
+    classes = [limit for limit in Limit if limit is not Limit.NONE]
+    environment |= {f"MATCHER_LIMIT_{limit.upper()}_PER_MIN": "100000" for limit in classes}
     service = Service(environment, tmp_path_factory.mktemp("service"))
     made = service.run("users", "create-admin", "--email", ADMIN_EMAIL, admin_password=PASSWORD)
     assert made.returncode == 0, made.stderr

@@ -1,4 +1,5 @@
 import asyncio
+import time
 from typing import Any
 
 import pytest
@@ -8,7 +9,7 @@ from websockets.typing import Origin, Subprotocol
 from matcher.realtime.routes import origin_allowed
 from tests.realtime.conftest import StartProcess
 from tests.realtime.model_client import ModelClient
-from tests.realtime.world import Account, Client, open_socket
+from tests.realtime.world import Account, Client, eventually, open_client, open_socket
 
 SITE = "https://app.example"
 
@@ -79,3 +80,41 @@ async def test_a_stopping_process_takes_no_sockets(start: StartProcess) -> None:
 
     assert refused.value.response.status_code == 503
     assert refused.value.response.headers["retry-after"] == "1"
+
+
+async def test_a_storm_of_connects_is_spread_in_time_and_its_end_is_sent_away(
+    start: StartProcess, account: Account
+) -> None:
+    process = await start(connects_per_s=10.0, connect_wait_s=0.25)  # a burst of one
+    began_s = time.monotonic()
+
+    async def connect() -> float | tuple[int, int]:
+        try:
+            async with open_socket(process):
+                return time.monotonic() - began_s
+        except InvalidStatus as refused:
+            response = refused.response
+            assert b'"code":"overloaded"' in (response.body or b"")
+            return response.status_code, int(response.headers["retry-after"])
+
+    outcomes = await asyncio.gather(*(connect() for _ in range(5)))
+
+    refusals = [outcome for outcome in outcomes if isinstance(outcome, tuple)]
+    moments = sorted(outcome for outcome in outcomes if isinstance(outcome, float))
+    assert [status for status, _ in refusals] == [503, 503]
+    assert all(1 <= after_s <= 2 for _, after_s in refusals)
+    assert [moment >= 0.1 * n for n, moment in enumerate(moments)] == [True] * 3
+
+
+async def test_a_client_that_goes_while_it_waits_leaves_nothing_behind(
+    start: StartProcess, account: Account
+) -> None:
+    process = await start(connects_per_s=10.0, connect_wait_s=5.0)
+    async with open_client(process, account) as client:
+        gone = asyncio.create_task(open_socket(process).__aenter__())
+        await asyncio.sleep(0.02)
+        gone.cancel()
+        await asyncio.wait([gone])
+        async with open_client(process, account):
+            await eventually(lambda: len(process.service._connections) == 2)
+        assert (await client.request("echo"))["status"] == 201

@@ -63,3 +63,14 @@ async def test_a_client_that_takes_nothing_is_dropped_with_its_buffer(
         with pytest.raises(ConnectionClosedError) as ended:
             await client.until(lambda _: False)
         assert ended.value.rcvd is None
+
+
+async def test_a_half_open_socket_is_found_by_its_silence_and_an_idle_one_is_kept(
+    start: StartProcess, account: Account
+) -> None:
+    process = await start(heartbeat_s=0.1)
+    async with open_client(process, account) as silent, open_client(process, account) as idle:
+        assert len(process.service._connections) == 2
+        silent.socket.transport.pause_reading()  # pings are not even read, as behind a dead link
+        await eventually(lambda: len(process.service._connections) == 1)
+        assert (await idle.request("echo"))["status"] == 201

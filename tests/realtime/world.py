@@ -182,6 +182,8 @@ async def start_process(
         ws=ws,
         ws_per_message_deflate=False,
         ws_max_size=1 << 20,
+        ws_ping_interval=settings.heartbeat_s,
+        ws_ping_timeout=settings.heartbeat_s,
         lifespan="off",
         log_config=None,
         timeout_graceful_shutdown=1,

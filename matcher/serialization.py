@@ -4,7 +4,6 @@ camelCase on the wire and snake_case in Python come from `WireStruct`; unknown f
 characters and lone surrogates are refused here, because PostgreSQL would refuse them later (jsonb, text).
 """
 
-from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, TypeVar
 from uuid import UUID
@@ -172,11 +171,3 @@ def parse_uuid(text: str) -> UUID | None:
         return UUID(text) if len(text) == 36 else None
     except ValueError:
         return None
-
-
-def parse_time(text: str) -> datetime:
-    """An RFC 3339 time with offset; ValueError otherwise."""
-    moment = datetime.fromisoformat(text)
-    if moment.tzinfo is None:
-        raise ValueError("the time has no offset")
-    return moment.astimezone(UTC)

@@ -1,6 +1,5 @@
 """What may come over the wire, and how money is written."""
 
-from datetime import UTC, datetime
 from typing import Annotated
 from uuid import uuid4
 
@@ -20,7 +19,6 @@ from matcher.serialization import (
     encode,
     format_money,
     parse_money,
-    parse_time,
     parse_uuid,
 )
 
@@ -204,7 +202,7 @@ def test_any_text_without_nul_passes_however_it_is_escaped(text: str, ascii_only
     assert decode(body, Body).delivery_note == text
 
 
-# --- ids and times
+# --- ids
 
 
 def test_an_id_is_36_characters_or_none() -> None:
@@ -212,10 +210,3 @@ def test_an_id_is_36_characters_or_none() -> None:
     assert parse_uuid(str(identity)) == identity
     for text in (identity.hex, "", "x" * 36, f"{{{identity}}}", f"{identity} "):
         assert parse_uuid(text) is None
-
-
-def test_a_time_needs_an_offset() -> None:
-    assert parse_time("2026-05-04T14:00:00+02:00") == datetime(2026, 5, 4, 12, tzinfo=UTC)
-    for text in ("2026-05-04T14:00:00", "yesterday"):
-        with pytest.raises(ValueError, match=r"offset|Invalid"):
-            parse_time(text)

@@ -55,7 +55,6 @@ class QuoteStatus(StrEnum):
 
 OPEN = frozenset({OrderStatus.SUBMITTED, OrderStatus.QUOTED})
 WON = frozenset({OrderStatus.ACCEPTED, OrderStatus.PROCESSING, OrderStatus.SHIPPED, OrderStatus.DELIVERED})
-FINAL = frozenset({OrderStatus.DELIVERED, OrderStatus.EXPIRED, OrderStatus.CANCELLED})
 
 # accepted -> submitted | quoted: the shop backs out and the order reopens to the others.
 ORDER_CHANGES: Mapping[OrderStatus, frozenset[OrderStatus]] = {
@@ -109,11 +108,6 @@ QUOTE_CHANGES: Mapping[QuoteStatus, frozenset[QuoteStatus]] = {
 def is_expired(expires_at: datetime, now: datetime) -> bool:
     """At its very microsecond a thing has expired: `now >= expires_at`."""
     return now >= expires_at
-
-
-def is_live(status: QuoteStatus, valid_until: datetime | None, now: datetime) -> bool:
-    """Whether a quote can be accepted at `now`."""
-    return status is QuoteStatus.ACTIVE and (valid_until is None or not is_expired(valid_until, now))
 
 
 def open_status(live_quotes: int) -> OrderStatus:

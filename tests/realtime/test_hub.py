@@ -11,7 +11,7 @@ from matcher.events import Event, Target
 from matcher.realtime.buffer import Delivery
 from matcher.realtime.close_codes import Close
 from matcher.realtime.cursor import NOWHERE
-from matcher.realtime.endings import BUSY, NOT_YOURS
+from matcher.realtime.endings import BUSY
 from matcher.realtime.hub import Hub
 from matcher.realtime.memory_log import MemoryLog
 
@@ -143,16 +143,12 @@ async def test_sockets_are_counted_per_account(hub: Hub) -> None:
     assert hub.admit(second, limit=1)
 
 
-async def test_closing_by_recipient_and_by_account(hub: Hub) -> None:
+async def test_closing_by_recipient_ends_the_sockets_of_all_its_people(hub: Hub) -> None:
     user_id = uuid4()
     mine, shop, colleague = join(hub, "user:1", user_id), join(hub, "shop:1", user_id), join(hub, "shop:1")
 
-    assert hub.close_user(user_id, NOT_YOURS, recipient="shop:1") == 1
-    assert (mine.endings, shop.endings, colleague.endings) == ([], [NOT_YOURS], [])
-    assert hub.close_recipient("shop:1", BUSY) == 1
-    assert hub.close_user(user_id, BUSY) == 1
-    assert (mine.endings, colleague.endings) == ([BUSY], [BUSY])
-    assert hub.close_user(user_id, BUSY) == 0
+    assert hub.close_recipient("shop:1", BUSY) == 2
+    assert (mine.endings, shop.endings, colleague.endings) == ([], [BUSY], [BUSY])
     assert hub.close_recipient("shop:1", BUSY) == 0
 
 

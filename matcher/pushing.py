@@ -37,11 +37,10 @@ class Pushing(NamedTuple):
 class _Facts:
     """The feed's `Facts`, asked of orders and notifications."""
 
-    async def changed_since(self, connection: Connection, since: datetime) -> list[Event]:
-        return [
-            *await orders.changed_since(connection, since),
-            *await notifications.changed_since(connection, since),
-        ]
+    async def changed_since(self, connection: Connection, since: datetime) -> AsyncIterator[list[Event]]:
+        async for events in orders.changed_since(connection, since):
+            yield events
+        yield await notifications.changed_since(connection, since)
 
     async def deadlines(self, connection: Connection, order_ids: Sequence[UUID]) -> Mapping[UUID, datetime]:
         return await orders.deadlines(connection, order_ids)

@@ -77,7 +77,7 @@ class PushSender:
         """Send until nothing is due, or for BUDGET_S; how many deliveries were taken."""
         taken, started_s = 0, perf_counter()
         while perf_counter() - started_s < BUDGET_S:
-            rows = await self._pool.fetch(SQL["take_due"], BATCH, self._lease)
+            rows = await self._pool.fetch(SQL["take_due"], BATCH, self._lease, list(self._channels))
             if not rows:
                 break
             taken += len(rows)
@@ -110,8 +110,6 @@ class PushSender:
             verdict = Verdict("failed", row["last_error"] or "its time ran out")
         elif row["address"] is None:
             verdict = Verdict("failed", "the device is gone")
-        elif row["channel"] not in self._channels:
-            verdict = Verdict("failed", "this channel is switched off")
         elif row["channel"] != ChannelName.MAIL:
             verdict = _quiet(row)
         if verdict is not None:

@@ -6,7 +6,7 @@ lost log held is read from the rows themselves, so nobody is left out; what was 
 (docs/adr/0045).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple, Protocol
 from uuid import UUID
@@ -37,8 +37,8 @@ log = structlog.get_logger()
 class Facts(Protocol):
     """What the feed asks the domains."""
 
-    async def changed_since(self, connection: Connection, since: datetime) -> list[Event]:
-        """The events of everything that changed since, rendered from the rows as they are."""
+    def changed_since(self, connection: Connection, since: datetime) -> AsyncIterator[list[Event]]:
+        """The events of everything that changed since, rendered from the rows as they are, in bounded pieces."""
         ...
 
     async def deadlines(self, connection: Connection, order_ids: Sequence[UUID]) -> Mapping[UUID, datetime]:
@@ -81,8 +81,10 @@ class PushFeed:
         self._newest: dict[int, Position] = {}
 
     async def follow(self) -> int:
-        """Read all partitions up to now; how many events were read."""
+        """Read all partitions up to now; how many events were read. Without channels there is nothing to do."""
         read = 0
+        if not self._channels:
+            return read
         for partition in range(self._log.partitions):
             if partition not in self._readers:
                 await self._pool.execute(SQL["begin_cursor"], partition)
@@ -113,14 +115,9 @@ class PushFeed:
                 return 0
             entries = await self._read(partition, reader, row)
             if entries is None:
-                events = await self._facts.changed_since(connection, row["complete_at"] - MARGIN)
-                log.warning(
-                    "push_feed_reads_rows", partition=partition, since=row["complete_at"], events=len(events)
-                )
-                place = Place(reader.epoch, self._newest[partition])
-                await self._plan(connection, *_understand([(event, UNKNOWN, place, now) for event in events]))
+                events = await self._read_rows(connection, partition, row["complete_at"], now)
                 await self._move(connection, partition, self._newest[partition], now)
-                return len(events)
+                return events
             await self._plan(connection, *_understand(_numbered(reader.epoch, entries)))
             if entries:
                 logged_at = datetime.fromtimestamp(entries[-1].at_s, UTC)
@@ -140,6 +137,19 @@ class PushFeed:
                 log.warning("push_feed_reset", partition=partition, reason=str(reset))
                 self._newest[partition] = await reader.open()
         return None
+
+    async def _read_rows(
+        self, connection: Connection, partition: int, complete_at: datetime, now: datetime
+    ) -> int:
+        """Plan from the rows what the log does not tell; how many events. What is too old to be pushed stays out."""
+        since = max(complete_at - MARGIN, now - timedelta(seconds=self._settings.push_keep_s))
+        log.warning("push_feed_reads_rows", partition=partition, since=since.isoformat())
+        place = Place(self._readers[partition].epoch, self._newest[partition])
+        read = 0
+        async for events in self._facts.changed_since(connection, since):
+            await self._plan(connection, *_understand([(event, UNKNOWN, place, now) for event in events]))
+            read += len(events)
+        return read
 
     async def _move(
         self, connection: Connection, partition: int, to: Position, complete_at: datetime
@@ -172,20 +182,27 @@ class PushFeed:
         wanted = {row["at"] for row in audience}
         order_ids = {order_id for at in wanted if (order_id := pushes[at].push.order_id) is not None}
         deadlines = await self._facts.deadlines(connection, sorted(order_ids))
-        rows = [self._row(pushes[told["at"]], told, deadlines) for told in audience]
-        await connection.execute(SQL["insert_deliveries"], *map(list, zip(*rows, strict=True)))
+        rows = [row for told in audience if (row := self._row(pushes[told["at"]], told, deadlines))]
+        if rows:
+            await connection.execute(SQL["insert_deliveries"], *map(list, zip(*rows, strict=True)))
 
-    def _row(self, located: Located, told: Row, deadlines: Mapping[UUID, datetime]) -> tuple[object, ...]:
+    def _row(
+        self, located: Located, told: Row, deadlines: Mapping[UUID, datetime]
+    ) -> tuple[object, ...] | None:
+        """A row of `deliveries`; None when it would be late before it is due."""
         push, place, at = located
         content = {"title": push.title, "body": push.body, "topic": push.topic, "data": push.data}
         ends = [push.deadline, deadlines.get(push.order_id) if push.order_id else None]
-        known = [end for end in ends if end is not None]
+        due_at = at + timedelta(seconds=self._settings.push_after_s)
+        kept_until = at + timedelta(seconds=self._settings.push_keep_s)
+        expires_at = min((end for end in ends if end is not None), default=kept_until)
+        if expires_at <= due_at:
+            return None
         return (
             *(uuid7(), told["user_id"], told["channel"], told["target_id"]),
             *(push.recipient, push.key, push.entity_id, push.version, str(push.kind), content),
             *(place.epoch, place.position.generation, place.position.sequence, push.number),
-            at + timedelta(seconds=self._settings.push_after_s),
-            min(known) if known else at + timedelta(seconds=self._settings.push_keep_s),
+            *(due_at, expires_at),
         )
 
 

@@ -71,8 +71,10 @@ SELECT matcher_now()
 WITH clock AS MATERIALIZED (
     SELECT matcher_now() AS now
 ), due AS (
+    -- A worker that lacks a channel leaves its deliveries to those that have it, until their time is over.
     SELECT id FROM deliveries
     WHERE status = 'pending' AND next_attempt_at <= (SELECT now FROM clock)
+      AND (channel = ANY($3::text[]) OR expires_at <= (SELECT now FROM clock))
     ORDER BY next_attempt_at
     LIMIT $1
     FOR UPDATE SKIP LOCKED

@@ -6,7 +6,7 @@ the same.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -18,6 +18,7 @@ from matcher.quotes import views
 
 SQL = load_queries("matcher.quotes", "events.sql")
 TOPIC = "order"
+CHANGED_PIECE = 500  # orders; with ten dispatches each about 5 MB of events
 
 
 async def render_changes(
@@ -91,10 +92,12 @@ def _event_id(entity_id: UUID, version: int) -> str:
     return f"{entity_id}.{version}"
 
 
-async def changed_since(connection: Connection, since: datetime) -> list[Event]:
+async def changed_since(connection: Connection, since: datetime) -> AsyncIterator[list[Event]]:
     """The events of all entities, as they are, of every order that changed since: for who lost the log."""
     order_ids = [row["id"] for row in await connection.fetch(SQL["changed_since"], since)]
-    return await render_changes(connection, order_ids, [1] * len(order_ids))
+    for start in range(0, len(order_ids), CHANGED_PIECE):
+        piece = order_ids[start : start + CHANGED_PIECE]
+        yield await render_changes(connection, piece, [1] * len(piece))
 
 
 async def deadlines(connection: Connection, order_ids: Sequence[UUID]) -> dict[UUID, datetime]:

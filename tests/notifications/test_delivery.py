@@ -10,7 +10,7 @@ from prometheus_client import REGISTRY
 
 from matcher.notifications.acks import AckBook, RedisAcks
 from matcher.notifications.channel import ChannelName, Gone, Message, Outcome, Rejected, Retry, Sent
-from matcher.notifications.delivery import BACKOFF_MAX_S, BATCH
+from matcher.notifications.delivery import BACKOFF_MAX_S, BATCH, PushSender
 from matcher.notifications.retention import delete_old
 from matcher.realtime.cursor import Cursor, Position
 from matcher.redis import create_redis
@@ -197,6 +197,18 @@ async def test_a_device_that_was_removed_or_handed_over_gets_nothing(world: Worl
     world.forward(5)
     assert await send(world) == ("failed", "the device is gone")
     assert world.phone.sent == []
+
+
+async def test_a_worker_without_a_channel_leaves_it_to_the_others_until_the_time_is_over(
+    world: World,
+) -> None:
+    await shipped(world)
+    world.forward(5)
+    without = PushSender(world.pool, {}, world.acks, world.settings)
+    assert await without.send_due() == 0
+    world.forward(86_400)
+    assert await without.send_due() == 1
+    assert await world.statuses() == [("failed", "its time ran out")]
 
 
 async def test_in_quiet_hours_an_order_is_not_pushed_and_news_wait_for_their_end(world: World) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from matcher.ids import uuid7
+from matcher.notifications.channel import ChannelName
 from matcher.notifications.feed import MARGIN, PushFeed
 from matcher.realtime.memory_log import MemoryLog
 from matcher.realtime.redis_log import RedisLog
@@ -79,10 +80,22 @@ async def test_preferences_decide_over_each_kind_and_channel(world: World) -> No
 
 async def test_channels_that_are_not_set_up_get_nothing(world: World) -> None:
     await customer(world)
-    await world.prefer(CUSTOMER_ID, {"order-shipped": {"mail": True}})
-    feed = PushFeed(world.pool, world.log, world.facts, (), world.settings)
+    feed = PushFeed(world.pool, world.log, world.facts, (ChannelName.MAIL,), world.settings)
     await world.log.append([order("shipped")])
     assert await feed.follow() == 1
+    assert await world.deliveries() == []
+
+
+async def test_without_any_channel_the_log_is_not_read(world: World) -> None:
+    feed = PushFeed(world.pool, world.log, world.facts, (), world.settings)
+    await world.log.append([order("shipped")])
+    assert await feed.follow() == 0
+
+
+async def test_what_would_be_late_before_it_is_due_is_not_written(world: World) -> None:
+    await world.device(await world.person(shop=SHOP))
+    world.facts.ends[ORDER] = NOON + timedelta(seconds=world.settings.push_after_s)
+    await world.tell(dispatch("new-parts-order"))
     assert await world.deliveries() == []
 
 
@@ -159,16 +172,25 @@ async def test_of_a_long_backlog_only_the_newest_is_told(world: World) -> None:
 async def test_what_a_lost_log_held_is_read_from_the_rows(world: World) -> None:
     await customer(world)
     await world.tell(order("processing", 3))
+    await world.pool.execute("UPDATE push_cursors SET complete_at = $1", NOON)
     assert isinstance(world.log, MemoryLog)
     world.log.empty()
     world.facts.events = [order("processing", 3), order("shipped", 5)]
-    complete_at = await world.pool.fetchval("SELECT complete_at FROM push_cursors")
     await world.feed.follow()
-    assert world.facts.asked_since == [complete_at - MARGIN]
+    assert world.facts.asked_since == [NOON - MARGIN]
     assert [row["kind"] for row in await world.deliveries()] == ["order-processing", "order-shipped"]
     await world.tell(order("delivered", 9))
     assert len(world.facts.asked_since) == 1
     assert len(await world.deliveries()) == 3
+
+
+async def test_a_feed_that_slept_for_days_reads_no_further_back_than_a_push_lives(world: World) -> None:
+    assert isinstance(world.log, MemoryLog)
+    world.forward(10 * 86_400)
+    world.log.empty()
+    await world.pool.execute("UPDATE push_cursors SET complete_at = $1", NOON)
+    await world.feed.follow()
+    assert world.facts.asked_since == [world.now - timedelta(seconds=world.settings.push_keep_s)]
 
 
 async def test_a_trimmed_log_sends_the_feed_to_the_rows_as_well(world: World) -> None:

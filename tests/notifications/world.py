@@ -49,9 +49,10 @@ class ScriptedFacts:
     ends: dict[UUID, datetime] = field(default_factory=dict)
     asked_since: list[datetime] = field(default_factory=list)
 
-    async def changed_since(self, connection: Connection, since: datetime) -> list[Event]:
+    async def changed_since(self, connection: Connection, since: datetime) -> AsyncIterator[list[Event]]:
         self.asked_since.append(since)
-        return self.events
+        for event in self.events:
+            yield [event]
 
     async def deadlines(self, connection: Connection, order_ids: Sequence[UUID]) -> Mapping[UUID, datetime]:
         return {order_id: end for order_id, end in self.ends.items() if order_id in order_ids}

@@ -172,6 +172,16 @@ def test_parameters_and_bodies_are_described(document: Document) -> None:
     assert schema["properties"]["parts"]["maxItems"] == 100
 
 
+def test_states_and_an_orders_quotes_are_described(document: Document) -> None:
+    schemas = document["components"]["schemas"]
+    order = schemas["OrderView"]["properties"]
+    assert order["quotes"]["items"] == {"$ref": "#/components/schemas/QuoteView"}
+    assert "quoted" in schemas[order["status"]["$ref"].split("/")[-1]]["enum"]
+    reason = str(schemas["DispatchView"]["properties"]["closedReason"])
+    assert "ClosedReason" in reason
+    assert "accepted_elsewhere" in schemas["ClosedReason"]["enum"]
+
+
 def test_the_command_prints_the_document(document: Document) -> None:
     script = "from matcher.cli import main; main(['openapi'])"
     printed = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)

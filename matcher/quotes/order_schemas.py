@@ -6,6 +6,8 @@ from uuid import UUID
 
 from msgspec import Meta
 
+from matcher.quotes.lifecycle import ClosedReason, DispatchStatus, OrderStatus, Priority
+from matcher.quotes.quote_schemas import QuoteView
 from matcher.serialization import WireStruct
 
 Latitude = Annotated[float, Meta(ge=-90, le=90, description="WGS84 degrees")]
@@ -127,16 +129,16 @@ class OrderView(WireStruct):
     id: UUID
     order_number: str
     user_id: UUID
-    status: str
-    priority: str
-    urgency: str
+    status: OrderStatus
+    priority: Priority
+    urgency: Urgency
     currency: str
     vehicle: DecodedVehicle
     delivery_location: DeliveryLocation
     parts: list[PartLine]
-    quotes: list[dict[str, Any]]
+    quotes: list[QuoteView]
     selected_quote_id: UUID | None
-    payment_method: str
+    payment_method: PaymentMethod
     payment_status: str
     tracking: Tracking | None
     dispatch: DispatchSummary
@@ -178,14 +180,14 @@ class DispatchView(WireStruct):
     delivery_location: ShownLocation
     contact: Contact | None
     currency: str
-    priority: str
+    priority: Priority
     expires_at: datetime
     distance_m: float
     estimated_delivery: datetime
     rank: int
     wave: int
-    status: str
-    closed_reason: str | None
+    status: DispatchStatus
+    closed_reason: ClosedReason | None
     dispatched_at: datetime
     seen_at: datetime | None
     responded_at: datetime | None
@@ -208,8 +210,8 @@ class DispatchExplanation(WireStruct):
     wave: int
     rank: int
     distance_m: float
-    status: str
-    closed_reason: str | None
+    status: DispatchStatus
+    closed_reason: ClosedReason | None
     reasons: list[Reason]
     dispatched_at: datetime
     seen_at: datetime | None

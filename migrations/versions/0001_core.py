@@ -436,7 +436,9 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    op.execute("DROP TABLE shop_onboardings, shop_makes, uploads, shops, sessions, quotes, order_documents, notifications, notification_preferences, memberships, devices, deliveries, users, push_cursors, outbox, orders, login_failures, idempotency_keys, dispatches")
+    op.execute(
+        "DROP TABLE shop_onboardings, shop_makes, uploads, shops, sessions, quotes, order_documents, notifications, notification_preferences, memberships, devices, deliveries, users, push_cursors, outbox, orders, login_failures, idempotency_keys, dispatches"
+    )
     op.execute("DROP FUNCTION stamp_changed_xid()")
     op.execute("DROP FUNCTION matcher_now()")
 

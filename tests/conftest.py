@@ -5,6 +5,7 @@ if it does not run, and is left running.
 """
 
 import asyncio
+import contextlib
 import hashlib
 import os
 import re
@@ -94,6 +95,13 @@ def redis_url(servers: Servers) -> str:
 @pytest.fixture(scope="session")
 def database_url(servers: Servers) -> Iterator[str]:
     """A migrated database of this worker process alone; ask for `clean_database` or `pool` to find it empty."""
+    with cloned_database(servers) as url:
+        yield url
+
+
+@contextlib.contextmanager
+def cloned_database(servers: Servers) -> Iterator[str]:
+    """A migrated, empty database for as long as the body runs."""
     name = f"matcher_test_{int(time.time())}_{secrets.token_hex(4)}"
     asyncio.run(_clone_template(servers.database_url, name))
     yield _with_database(servers.database_url, name)

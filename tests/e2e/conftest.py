@@ -2,7 +2,6 @@
 
 import asyncio
 import secrets
-import time
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -12,7 +11,7 @@ import pytest
 import redis
 
 from matcher.limits import Limit
-from tests.conftest import Servers, _clone_template, _drop, _with_database
+from tests.conftest import Servers, cloned_database
 from tests.e2e.api import ADMIN_EMAIL, PASSWORD, Account, Api, Town, eventually
 from tests.e2e.processes import Child, Service
 from tests.e2e.world import World, build_world
@@ -32,10 +31,8 @@ def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> 
 @pytest.fixture(scope="session")
 def database_url(servers: Servers) -> Iterator[str]:
     """A database of the stories alone: their worker would sweep what other tests write."""
-    name = f"matcher_test_{int(time.time())}_{secrets.token_hex(4)}"
-    asyncio.run(_clone_template(servers.database_url, name))
-    yield _with_database(servers.database_url, name)
-    asyncio.run(_drop(servers.database_url, name))
+    with cloned_database(servers) as url:
+        yield url
 
 
 @pytest.fixture(scope="session")

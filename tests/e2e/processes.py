@@ -80,14 +80,16 @@ class Service:
         child.wait_for_output("worker_started")
         return child
 
-    def run(self, *arguments: str, **settings: object) -> "subprocess.CompletedProcess[str]":
+    def run(
+        self, *arguments: str, timeout_s: float = 60, **settings: object
+    ) -> "subprocess.CompletedProcess[str]":
         """Run a command to its end."""
         return subprocess.run(
             [MATCHER, *arguments],
             env=self._environment(settings),
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=timeout_s,
             check=False,
         )
 

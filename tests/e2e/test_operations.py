@@ -7,6 +7,7 @@ import re
 import secrets
 from collections.abc import AsyncIterator
 from functools import partial
+from typing import Any
 
 import httpx
 import pytest
@@ -199,13 +200,14 @@ def test_the_configuration_is_listed_within_80_columns_and_without_secrets(servi
 
 
 def test_wrong_configuration_stops_at_the_start_in_one_line(service: Service) -> None:
-    for settings, named in (
+    wrong: list[tuple[dict[str, Any], str]] = [
         ({"port": "many"}, "MATCHER_PORT"),
         ({"prot": "80"}, "MATCHER_PROT"),
         ({"env": "production"}, "MATCHER_JWT_SECRET"),
         ({"env": "production", "jwt_secret": "k" * 40, "limits": "off"}, "MATCHER_LIMITS"),
         ({"host": "0.0.0.0"}, "MATCHER_JWT_SECRET"),  # noqa: S104  refused, which is the point
-    ):
+    ]
+    for settings, named in wrong:
         failed = service.run("serve", **settings)
         assert failed.returncode == 1
         assert failed.stderr.count("\n") == 1

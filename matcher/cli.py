@@ -20,6 +20,10 @@ COMMANDS = {
     "serve": ("matcher.serve:serve", "Run the HTTP and WebSocket service."),
     "worker": ("matcher.worker:worker", "Run the background jobs: expiry, widening, sweeping."),
     "demo": ("matcher.demo.cli:demo", "Watch real shops receive orders and answer them."),
+    "chaos": (
+        "matcher.chaos.cli:chaos",
+        "Kill processes and servers under load; prove that nothing is lost.",
+    ),
     "shops": ("matcher.shops.cli:shops", "Import shops."),
     "users": ("matcher.accounts.cli:users", "Make administrators."),
     "config": ("matcher.settings:config_command", "List every setting, its value and its meaning."),

@@ -1,0 +1,162 @@
+"""What is done to the service: kills, lost and emptied logs, pauses, rolling restarts; each ends when all is well.
+
+Owns: the faults and their order. Must not know the load, nor judge.
+"""
+
+import asyncio
+import random
+import signal
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+import msgspec
+import redis
+
+from matcher.chaos.doors import Doors
+from matcher.chaos.fleet import Fleet, NotRecovered, Process
+from matcher.chaos.ground import Ground
+from matcher.chaos.watch import Kill, Watch
+
+_PAUSE_S = (0.5, 4.0)  # beyond the outbox' grace: the worker publishes what a paused process holds
+_LOST_TAIL_BYTES = 64 * 1024  # of Redis' append-only log: about a second of this load
+_OVER_TIMEOUT_S = 20.0  # bounded: what did not come back to clients is shown by the check
+_POLL_S = 0.05
+_DOWN_S = (0.0, 1.5)  # a server is away for so long before it is started again
+
+
+class Fault(msgspec.Struct, frozen=True):
+    """`share`: how many of it are in one round after the first."""
+
+    name: str
+    share: int
+    strike: Callable[[], Awaitable[None]]
+
+
+class Faults:
+    """Strikes the service of one run."""
+
+    def __init__(
+        self,
+        ground: Ground,
+        fleet: Fleet,
+        doors: Doors,
+        watch: Watch,
+        socket_origins: Callable[[], Mapping[str, str]],
+        rng: random.Random,
+    ) -> None:
+        """`socket_origins`: which process each recipient's socket is at, at the moment."""
+        self._ground = ground
+        self._fleet = fleet
+        self._doors = doors
+        self._watch = watch
+        self._socket_origins = socket_origins
+        self._rng = rng
+        self._deck: list[Fault] = []
+        self._first_round_is_over = False
+        self.table: Sequence[Fault] = (
+            Fault("kill api", 6, self._kill_api),
+            Fault("kill worker", 3, self._kill_worker),
+            Fault("kill redis", 1, self._kill_redis),
+            Fault("kill redis, last second lost", 1, self._kill_redis_losing_its_tail),
+            Fault("kill postgres", 3, self._kill_postgres),
+            Fault("empty redis", 1, self._empty_redis),
+            Fault("pause api", 2, self._pause_api),
+            Fault("rolling restart", 1, self._roll_over),
+        )
+
+    def draw(self) -> Fault:
+        """The next fault: in the first round each once, then by shares, in random order."""
+        if not self._deck:
+            counts = [fault.share if self._first_round_is_over else 1 for fault in self.table]
+            self._deck = self._rng.sample(self.table, sum(counts), counts=counts)
+            self._first_round_is_over = True
+        return self._deck.pop()
+
+    async def strike(self, fault: Fault) -> None:
+        """Do it, and return when every process is ready and clients are served again. Raises NotRecovered."""
+        kills = len(self._watch.kills)
+        await fault.strike()
+        for process in self._fleet.apis:
+            await self._fleet.wait_ready(process)
+        for kill in self._watch.kills[kills:]:
+            await _until_over(kill)
+        self._fleet.check_all_alive()
+        self._watch.faults[fault.name] += 1
+
+    async def _kill_api(self) -> None:
+        victim = self._rng.choice(self._fleet.apis)
+        there = {name for name, origin in self._socket_origins().items() if origin == victim.origin}
+        kill = Kill(
+            component="api", at_s=time.time(), origin=victim.origin, listeners=frozenset(there) or None
+        )
+        self._watch.record_kill(kill)
+        self._fleet.kill(victim)
+        self._fleet.restart(victim)
+
+    async def _kill_worker(self) -> None:
+        victim = self._rng.choice(self._fleet.workers)
+        self._watch.record_kill(Kill(component="worker", at_s=time.time(), by_expiry=True))
+        self._fleet.kill(victim)
+        self._fleet.restart(victim)
+
+    async def _kill_redis(self, lost_bytes: int = 0) -> None:
+        stack = self._ground.stack
+        self._watch.record_kill(Kill(component="redis", at_s=time.time()))
+        await asyncio.to_thread(stack.redis.kill)
+        if lost_bytes:
+            await asyncio.to_thread(stack.redis.cut_log, lost_bytes)
+        await self._start_servers()
+
+    async def _kill_redis_losing_its_tail(self) -> None:
+        await self._kill_redis(self._rng.randint(1, _LOST_TAIL_BYTES))
+
+    async def _kill_postgres(self) -> None:
+        self._watch.record_kill(Kill(component="postgres", at_s=time.time()))
+        await asyncio.to_thread(self._ground.stack.postgres.kill)
+        await self._start_servers()
+
+    async def _start_servers(self) -> None:
+        await asyncio.sleep(self._rng.uniform(*_DOWN_S))
+        before = self._ground.stack.status().data_dir
+        status = await asyncio.to_thread(self._ground.stack.up)
+        if (status.database_url, status.redis_url) != (self._ground.database_url, self._ground.redis_url):
+            raise NotRecovered(f"The servers of {before} came back at another address.")
+
+    async def _empty_redis(self) -> None:
+        def flush() -> None:
+            with redis.Redis.from_url(self._ground.redis_url) as client:
+                client.flushall()
+
+        await asyncio.to_thread(flush)
+
+    async def _pause_api(self) -> None:
+        victim = self._rng.choice(self._fleet.apis)
+        victim.popen.send_signal(signal.SIGSTOP)
+        try:
+            await asyncio.sleep(self._rng.uniform(*_PAUSE_S))
+        finally:
+            victim.popen.send_signal(signal.SIGCONT)
+
+    async def _roll_over(self) -> None:
+        """Each API process is replaced: a new one starts, clients go there, the old one drains. No attempt may fail."""
+        self._watch.rolling = True
+        try:
+            for old in list(self._fleet.apis):
+                await self._replace(old)
+        finally:
+            self._watch.rolling = False
+
+    async def _replace(self, old: Process) -> None:
+        fresh = self._fleet.start_api()
+        await self._fleet.wait_ready(fresh)
+        self._doors.replace(old.origin, fresh.origin)
+        status = await self._fleet.stop(old)
+        if status != 0:
+            self._watch.rolling_failures.append(f"{old.name} drained with status {status}")
+
+
+async def _until_over(kill: Kill) -> None:
+    for _ in range(round(_OVER_TIMEOUT_S / _POLL_S)):
+        if kill.is_over:
+            return
+        await asyncio.sleep(_POLL_S)

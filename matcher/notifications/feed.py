@@ -221,7 +221,11 @@ def _understand(
     located: list[Located] = []
     superseded: list[Superseded] = []
     for event, before, place, at in events:
-        pushes, over = read_event(event)
+        try:
+            pushes, over = read_event(event)
+        except (LookupError, TypeError, ValueError):  # one event of another revision must not stop all others
+            log.exception("push_event_unreadable", event_name=event.name)
+            continue
         located += [Located(push._replace(number=before + push.number), place, at) for push in pushes]
         superseded += over
     newest = {(over.recipient, over.entity_id): over.version for over in sorted(superseded)}

@@ -4,6 +4,7 @@ import asyncio
 from datetime import timedelta
 from typing import Any
 
+import msgspec
 import pytest
 
 from matcher.ids import uuid7
@@ -127,6 +128,15 @@ async def test_news_that_is_outdated_within_one_reading_is_not_written(world: Wo
     await world.device(await world.person(shop=SHOP))
     await world.tell(dispatch("new-parts-order"), dispatch("dispatch-updated", 4, status="closed"))
     assert await world.deliveries() == []
+
+
+async def test_an_event_that_cannot_be_read_does_not_stop_the_others(world: World) -> None:
+    await customer(world)
+    strange = order("shipped", 4)
+    for shared in (b'"status":"shipped"', b"no JSON", b'"status":[]'):
+        await world.log.append([msgspec.structs.replace(strange, shared=shared)])
+    await world.tell(order("delivered", 9))
+    assert [row["kind"] for row in await world.deliveries()] == ["order-delivered"]
 
 
 async def test_pushes_begin_with_the_service_and_not_with_its_past(world: World) -> None:

@@ -15,6 +15,7 @@ from litestar.openapi.spec import Components, SecurityScheme
 
 from matcher import operations
 from matcher.accounts import routes as account_routes
+from matcher.accounts import security_routes
 from matcher.accounts.access import guard, provide_call, provide_caller
 from matcher.accounts.identities import IdentityCache
 from matcher.accounts.passwords import Passwords
@@ -23,11 +24,12 @@ from matcher.accounts.service import AccountService
 from matcher.accounts.tokens import TokenSigner
 from matcher.addresses import TrustedProxies
 from matcher.admission import Admission
+from matcher.audit import AuditTrail, Kind
 from matcher.core import Core, open_core, running
 from matcher.db import Connection
 from matcher.errors import MatcherError
 from matcher.http import RequestContext, WireDTO, handle_exception
-from matcher.limits import Limits, limit_account, limit_address
+from matcher.limits import Limit, Limits, limit_account, limit_address
 from matcher.notifications import routes as notification_routes
 from matcher.notifications.acks import AckBook
 from matcher.notifications.channels import web_push_key
@@ -60,6 +62,7 @@ UNBOUNDED = (f"{API}/health", f"{API}/ready", "/metrics")
 # The services that routes name as dependencies; `_open_services` puts each on the app's state.
 SERVICES = (
     "accounts",
+    "audit",
     "shops",
     "onboarding",
     "uploads",
@@ -96,10 +99,11 @@ def create_app(settings: Settings | None = None) -> Litestar:
             HTTPException: handle_exception,
             Exception: handle_exception,
         },
+        after_exception=[security_routes.note_refusal],
         request_max_body_size=MAX_BODY_BYTES,
         openapi_config=_openapi(),
         plugins=[DocumentedProblems()],
-        state=State({"settings": settings, "limits": Limits(settings)}),
+        state=State({"settings": settings}),
         logging_config=None,
     )
     # Around everything, not as Litestar's middleware: that never sees an unknown path.
@@ -114,6 +118,7 @@ def _api() -> Router:
         route_handlers=[
             *operations.API_ROUTES,
             *account_routes.ROUTES,
+            *security_routes.ROUTES,
             *shop_routes.ROUTES,
             *order_routes.ROUTES,
             *quote_routes.ROUTES,
@@ -165,6 +170,8 @@ async def _open_services(app: Litestar, core: Core) -> AsyncIterator[None]:
         await identities.start()
         submissions = await stack.enter_async_context(SubmissionQueue(core.pool, core.publisher, settings))
         state.core = core
+        state.audit = audit = await stack.enter_async_context(_auditing(core))
+        state.limits = Limits(settings, on_trip=_noting(audit))
         state.identities = identities
         state.accounts = AccountService(transactions, settings, tokens, passwords, identities)
         state.shops = ShopService(transactions, core.directory)
@@ -193,6 +200,18 @@ async def _open_services(app: Litestar, core: Core) -> AsyncIterator[None]:
         await stack.enter_async_context(_collecting_acks(core, state.realtime))
         await stack.enter_async_context(_following(identities, hub, state.realtime))
         yield
+
+
+@asynccontextmanager
+async def _auditing(core: Core) -> AsyncIterator[AuditTrail]:
+    audit = AuditTrail(core.pool)
+    async with running(audit.run()):
+        yield audit
+    await audit.flush()
+
+
+def _noting(audit: AuditTrail) -> Callable[[Limit, UUID | None], None]:
+    return lambda limit, account_id: audit.note(Kind.RATE_LIMITED, account_id, {"limit": limit})
 
 
 @asynccontextmanager

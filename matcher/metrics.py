@@ -17,6 +17,10 @@ REQUESTS_SHED = Counter("matcher_requests_shed_total", "HTTP requests answered 5
 ADMISSION_SECONDS = Histogram(
     "matcher_admission_seconds", "Time in line, of HTTP requests that had to wait", buckets=_LATENCY_S
 )
+SECURITY_EVENTS = Counter("matcher_security_events_total", "Rows of the audit trail", ("kind",))
+SECURITY_NOTES_DROPPED = Counter(
+    "matcher_security_notes_dropped_total", "Refusals that were too many to be noted"
+)
 RATE_LIMITED = Counter(
     "matcher_rate_limited_total", "Requests refused by a rate limit", ("limit", "counted_by")
 )

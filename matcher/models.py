@@ -1,6 +1,20 @@
-"""Tables that serve every domain: the outbox and the idempotency keys."""
+"""Tables that serve every domain: the outbox, the idempotency keys, the audit trail."""
 
-from sqlalchemy import ARRAY, BigInteger, Column, Index, LargeBinary, SmallInteger, Table, Text, Uuid
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    CheckConstraint,
+    Column,
+    DateTime,
+    Index,
+    LargeBinary,
+    SmallInteger,
+    Table,
+    Text,
+    Uuid,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
 
 from matcher.columns import created_at
 from matcher.db import metadata
@@ -27,4 +41,20 @@ idempotency_keys = Table(
     Column("body", LargeBinary),
     created_at(),
     Index(None, "created_at"),
+)
+
+# Kept when its account is deleted: without a foreign key.
+security_events = Table(
+    "security_events",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("at", DateTime(timezone=True), nullable=False, server_default=text("matcher_now()")),
+    Column("account_id", Uuid),  # who acted, or whose account was tried
+    Column("address", Text),
+    Column("kind", Text, nullable=False),
+    Column("detail", JSONB, nullable=False, server_default="{}"),
+    CheckConstraint("length(detail::text) <= 4000", name="detail"),
+    Index(None, "at"),
+    Index(None, "account_id", "id"),
+    Index(None, "kind", "id"),
 )

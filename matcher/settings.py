@@ -79,6 +79,7 @@ class Settings:
     refresh_grace_s: float = _setting(
         30.0, "an immediate predecessor still refreshes for so long (a lost reply is no theft)"
     )
+    audit_keep_s: int = _setting(180 * 86_400, "security events are kept for")
     login_failures_max: int = _setting(10, "failed logins of one account or address in a window before 429")
     login_window_s: int = _setting(900, "window of login failures")
     argon2_threads: int = _setting(2, "password hashes computed at once")

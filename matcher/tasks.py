@@ -10,7 +10,7 @@ from datetime import timedelta
 
 import msgspec
 
-from matcher import metrics
+from matcher import audit, metrics
 from matcher.accounts.repository import delete_stale
 from matcher.core import RENDERERS, Core
 from matcher.db import load_queries
@@ -52,6 +52,9 @@ def periodic_tasks(core: Core) -> list[Task]:
     async def delete_old_keys() -> None:
         await core.pool.execute(DELETE_OLD_KEYS, timedelta(seconds=core.settings.idempotency_keep_s))
 
+    async def delete_old_events() -> None:
+        await audit.delete_old(core.pool, timedelta(seconds=core.settings.audit_keep_s))
+
     async def delete_stale_sessions() -> None:
         settings = core.settings
         await delete_stale(
@@ -68,6 +71,7 @@ def periodic_tasks(core: Core) -> list[Task]:
         Task("revoke-closed-shops", 10, sweeps.revoke_closed_shops),
         Task("close-old-drafts", 600, sweeps.close_old_drafts),
         Task("delete-old-keys", 600, delete_old_keys),
+        Task("delete-old-events", 600, delete_old_events),
         Task("delete-stale-sessions", 600, delete_stale_sessions),
     ]
 

@@ -80,6 +80,7 @@ FURTHER = """
 GET /api/v1/notifications/devices
 GET /api/v1/notifications/web-push-key
 GET /api/v1/admin/notification-dead-letters
+GET /api/v1/admin/security-events
 POST /api/v1/admin/notification-dead-letters/{delivery_id}/retry
 GET /api/v1/uploads/{upload_id}
 GET /api/v1/auto-parts-orders/{order_id}/photos/{photo_id}

@@ -125,7 +125,9 @@ async def guard(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRou
         connection.scope["user"] = admit(access, caller, shop_id)
     except (Forbidden, NotFound):
         # A role given a moment ago may not have reached this process: ask the database before refusing.
-        connection.scope["user"] = admit(access, await identities.authenticate(token, fresh=True), shop_id)
+        fresh = await identities.authenticate(token, fresh=True)
+        connection.scope["user"] = fresh  # whom the audit trail names if it is a refusal
+        connection.scope["user"] = admit(access, fresh, shop_id)
 
 
 def admit(access: Access, caller: Caller, shop_id: UUID | None) -> Caller:

@@ -11,7 +11,7 @@ from datetime import timedelta
 from matcher.accounts.errors import TooManyAttempts
 from matcher.accounts.repository import SQL
 from matcher.addresses import subscriber_of
-from matcher.db import Pool
+from matcher.db import Connection, Pool
 from matcher.settings import Settings
 
 
@@ -34,10 +34,10 @@ class Attempts:
             if wait_s is not None:
                 raise TooManyAttempts(retry_after_s=max(1, wait_s))
 
-    async def failed(self, keys: Sequence[str]) -> None:
-        """Count one failure of each key."""
+    async def failed(self, connection: Connection, keys: Sequence[str]) -> None:
+        """Count one failure of each key, in the caller's transaction."""
         if self._enabled:
-            await self._pool.execute(SQL["count_failures"], keys, self._window)
+            await connection.execute(SQL["count_failures"], keys, self._window)
 
     async def succeeded(self, account: str) -> None:
         """Start the account's count anew. The address keeps its own: it may be trying many accounts."""

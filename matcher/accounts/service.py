@@ -3,6 +3,7 @@
 Owns these transactions. Must not know shops: `grant` is how the shops domain gives a shop its owner.
 """
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -25,6 +26,7 @@ from matcher.accounts.repository import SQL, Credentials
 from matcher.accounts.sessions import Session, Step, decide
 from matcher.accounts.staff import Staff
 from matcher.accounts.tokens import TokenSigner
+from matcher.audit import Kind, record
 from matcher.db import Connection, Pool
 from matcher.errors import FieldError, InvalidRequest, NotFound
 from matcher.settings import Settings
@@ -75,8 +77,9 @@ class AccountService:
                 role=body.role,
             )
             session = user_id and await self._open_session(connection, Credentials(user_id, password_hash))
+            if not session:
+                await self._attempts.failed(connection, keys)
         if not session:
-            await self._attempts.failed(keys)
             raise EmailTaken
         tokens = self._tokens_of(session, session.generation, session.advanced_at)
         return schemas.Registered(
@@ -97,7 +100,7 @@ class AccountService:
                 credentials.password_hash if credentials else None, body.password
             )
             if credentials is None or not fits:
-                await self._attempts.failed(keys)
+                await self._failed(keys, credentials.user_id if credentials else None, email)
                 raise InvalidCredentials
         async with self._pool.acquire() as connection, connection.transaction():
             session = await self._open_session(connection, credentials)
@@ -123,6 +126,7 @@ class AccountService:
                 await connection.execute(SQL["advance_session"], session.id, now, now + self._life)
             elif step is Step.REVOKE:
                 await repository.revoke_session(connection, session.id, session.user_id)
+                await record(connection, Kind.REFRESH_REUSED, session.user_id, {"sessionId": str(session.id)})
         if step is Step.REFUSE:
             raise InvalidRefreshToken
         if step is Step.REVOKE:
@@ -140,6 +144,7 @@ class AccountService:
                 await connection.execute(SQL["end_all_sessions"], caller.user_id)
             elif caller.session_id is not None:
                 await repository.revoke_session(connection, caller.session_id, caller.user_id)
+            await record(connection, Kind.SESSION_REVOKED, caller.user_id, {"everywhere": everywhere})
         self._identities.forget(caller.user_id)
 
     async def me(self, caller: Caller) -> schemas.Me:
@@ -177,6 +182,7 @@ class AccountService:
                     raise LastOwner(extra={"shopId": str(shop["shop_id"])})
             await tx.connection.execute(SQL["delete_memberships"], caller.user_id)
             await tx.connection.execute(SQL["anonymise_user"], caller.user_id)
+            await record(tx.connection, Kind.ACCOUNT_DELETED, caller.user_id)
 
         await self._transactions.run(work, status=204)
         self._identities.forget(caller.user_id)
@@ -197,7 +203,7 @@ class AccountService:
         async with self._passwords.turn():
             await self._attempts.check(keys)
             if not await self._passwords.verify(user["password_hash"], body.current_password):
-                await self._attempts.failed(keys)
+                await self._failed(keys, caller.user_id, user["email"])
                 raise WrongPassword
             new_hash = await self._passwords.hash(body.new_password)
         async with self._pool.acquire() as connection, connection.transaction():
@@ -205,6 +211,7 @@ class AccountService:
             session = await self._open_session(connection, Credentials(caller.user_id, new_hash))
             if session is None:
                 raise WrongPassword
+            await record(connection, Kind.PASSWORD_CHANGED, caller.user_id)
         self._identities.forget(caller.user_id)
         await self._attempts.succeeded(account_key(user["email"]))
         return self._tokens_of(session, session.generation, session.advanced_at)
@@ -219,9 +226,18 @@ class AccountService:
         await connection.execute(SQL["revoke_all"], shop_id)
 
     async def _open_session(self, connection: Connection, credentials: Credentials) -> Session | None:
-        return await repository.open_session(
+        session = await repository.open_session(
             connection, credentials, life=self._life, access_life=timedelta(seconds=self._access_s)
         )
+        if session is not None:
+            await record(connection, Kind.LOGIN, session.user_id, {"sessionId": str(session.id)})
+        return session
+
+    async def _failed(self, keys: Sequence[str], user_id: UUID | None, email: str) -> None:
+        """Count a wrong password and put it on record; the email as a hash, for people mistype passwords into it."""
+        async with self._pool.acquire() as connection, connection.transaction():
+            await self._attempts.failed(connection, keys)
+            await record(connection, Kind.LOGIN_FAILED, user_id, {"key": account_key(email)})
 
     def _tokens_of(self, session: Session, generation: int, now: datetime) -> schemas.Tokens:
         return schemas.Tokens(
@@ -259,10 +275,12 @@ async def create_admin(pool: Pool, passwords: Passwords, *, email: str, password
         raise InvalidRequest(message, errors=[FieldError("/password", message)])
     schemas.check_new_password(password, email, "/password")
     password_hash = await passwords.hash(password)
-    async with pool.acquire() as connection:
+    async with pool.acquire() as connection, connection.transaction():
         user_id = await repository.insert_user(
             connection, email=email, password_hash=password_hash, name=name, phone=None, role="admin"
         )
+        if user_id is not None:
+            await record(connection, Kind.ADMIN_CREATED, user_id)
     if user_id is None:
         raise EmailTaken("An account with this email exists; choose another email for the administrator.")
     return user_id

@@ -11,6 +11,7 @@ from matcher.accounts.errors import AlreadyStaff, LastOwner, UnknownAccount
 from matcher.accounts.identities import IdentityCache
 from matcher.accounts.repository import SQL
 from matcher.accounts.schemas import AddStaff, StaffMember, normalised_email
+from matcher.audit import Kind, record
 from matcher.errors import Forbidden, NotFound
 from matcher.paging import Page, decode_cursor, page_of
 from matcher.transactions import IdempotentCall, Reply, Transaction, Transactions
@@ -51,6 +52,8 @@ class Staff:
             if added_at is None:
                 raise AlreadyStaff
             await tx.connection.execute(SQL["touch_user"], candidate["id"])
+            detail = {"shopId": str(shop_id), "userId": str(candidate["id"]), "role": body.role}
+            await record(tx.connection, Kind.STAFF_ADDED, caller.user_id, detail)
             return _view({**candidate, "role": body.role, "created_at": added_at})
 
         return await self._transactions.run(work, status=201, call=call)
@@ -68,6 +71,8 @@ class Staff:
                 raise LastOwner
             await tx.connection.execute(SQL["delete_membership"], shop_id, user_id)
             await tx.connection.execute(SQL["touch_user"], user_id)
+            detail = {"shopId": str(shop_id), "userId": str(user_id), "role": role}
+            await record(tx.connection, Kind.STAFF_REMOVED, caller.user_id, detail)
 
         await self._transactions.run(work, status=204)
         self._identities.forget(user_id)

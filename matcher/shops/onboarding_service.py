@@ -4,6 +4,7 @@ from uuid import UUID
 
 from matcher.accounts.access import Caller
 from matcher.accounts.service import AccountService
+from matcher.audit import Kind, record
 from matcher.db import Connection, Row
 from matcher.errors import FieldError, NotFound, VersionConflict
 from matcher.ids import uuid7
@@ -94,6 +95,8 @@ class OnboardingService:
                 # Whoever claimed it before was rejected and has no business in it any more.
                 await self._accounts.revoke_all(connection, saved.id)
             await self._accounts.grant(connection, user_id, saved.id, "shop_owner")
+            if claimed:
+                await record(connection, Kind.SHOP_CLAIMED, user_id, {"shopId": str(saved.id)})
             await _save(connection, row, _progress(row), "completed", saved.id)
             return CompletedOnboarding(
                 id=onboarding_id, status="completed", shop_id=saved.id, shop_status=saved.status

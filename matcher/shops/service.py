@@ -11,6 +11,7 @@ import msgspec
 from msgspec import UNSET
 
 from matcher.accounts.access import Caller
+from matcher.audit import Kind, record
 from matcher.clock import utc_now
 from matcher.db import Connection
 from matcher.errors import FieldError, InvalidRequest, NotFound, VersionConflict
@@ -30,6 +31,12 @@ from matcher.vehicles.makes import get_make
 
 # A longer pause is a shop that has closed.
 MAX_PAUSE = timedelta(days=366)
+ON_RECORD: dict[Review, Kind] = {
+    "verify": Kind.SHOP_VERIFIED,
+    "reject": Kind.SHOP_REJECTED,
+    "suspend": Kind.SHOP_SUSPENDED,
+    "reactivate": Kind.SHOP_REACTIVATED,
+}
 
 
 class ShopService:
@@ -96,6 +103,8 @@ class ShopService:
             saved = await repository.save_shop(tx.connection, decided)
             if review == "verify":
                 await repository.fail_other_claims(tx.connection, shop_id)
+            detail = {"shopId": str(shop_id), "reason": reason or ""}
+            await record(tx.connection, ON_RECORD[review], caller.user_id, detail)
             return admin_view(saved, await repository.now(tx.connection))
 
         return await self._transactions.run(work, call=call)

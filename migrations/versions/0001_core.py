@@ -134,6 +134,23 @@ CREATE TABLE push_cursors (
     CONSTRAINT push_cursors_pkey PRIMARY KEY (partition)
 );
 
+CREATE TABLE security_events (
+    id UUID NOT NULL,
+    at TIMESTAMP WITH TIME ZONE DEFAULT matcher_now() NOT NULL,
+    account_id UUID,
+    address TEXT,
+    kind TEXT NOT NULL,
+    detail JSONB DEFAULT '{}' NOT NULL,
+    CONSTRAINT security_events_pkey PRIMARY KEY (id),
+    CONSTRAINT security_events_detail_check CHECK (length(detail::text) <= 4000)
+);
+
+CREATE INDEX security_events_account_id_id_idx ON security_events (account_id, id);
+
+CREATE INDEX security_events_at_idx ON security_events (at);
+
+CREATE INDEX security_events_kind_id_idx ON security_events (kind, id);
+
 CREATE TABLE users (
     id UUID NOT NULL,
     email TEXT,
@@ -437,7 +454,7 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     op.execute(
-        "DROP TABLE shop_onboardings, shop_makes, uploads, shops, sessions, quotes, order_documents, notifications, notification_preferences, memberships, devices, deliveries, users, push_cursors, outbox, orders, login_failures, idempotency_keys, dispatches"
+        "DROP TABLE shop_onboardings, shop_makes, uploads, shops, sessions, quotes, order_documents, notifications, notification_preferences, memberships, devices, deliveries, users, security_events, push_cursors, outbox, orders, login_failures, idempotency_keys, dispatches"
     )
     op.execute("DROP FUNCTION stamp_changed_xid()")
     op.execute("DROP FUNCTION matcher_now()")

@@ -116,6 +116,7 @@ HTTP = {
     "GET /notifications/preferences": Row(SIGNED),
     "PUT /notifications/preferences": Row(SIGNED, body={"types": 1}),
     "GET /admin/notification-dead-letters": Row(ADMINS),
+    "GET /admin/security-events": Row(ADMINS),
     "POST /admin/notification-dead-letters/{delivery_id}/retry": Row(" 401 403 403 403 403 403 403 404"),
     # Last: who calls it is gone afterwards.
     "DELETE /auth/me": Row(SIGNED),

@@ -5,7 +5,8 @@ late workers and repeated calls do no harm. Nothing here is needed for correctne
 read the clock themselves; the sweeps only tell people.
 """
 
-from collections.abc import Awaitable, Callable, Collection
+import asyncio
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -27,6 +28,9 @@ SQL = load_queries("matcher.quotes")
 BATCH = 500  # orders of one expiry transaction: rows stay locked for milliseconds
 DRAFT_TOO_OLD = "The draft was not submitted in time."
 ROUNDS = 40  # of one call, so that one call is bounded: 20,000 orders
+AT_ONCE = 4  # orders in work: a step is a dozen round trips, and one after the other would fall behind
+
+Step = Callable[[Transaction, LockedOrder], Awaitable[None]]
 
 log = structlog.get_logger()
 
@@ -64,8 +68,7 @@ class Sweeps:
     async def widen_orders(self) -> int:
         """Ask a further wave for every order that is due; how many were looked at."""
         due = await self._transactions.pool.fetch(SQL["due_waves"], BATCH)
-        for row in due:
-            await self._with_order(row["id"], self._widen)
+        await self._with_orders([row["id"] for row in due], self._widen)
         return len(due)
 
     async def revoke_shop(self, shop_id: UUID) -> int:
@@ -75,8 +78,7 @@ class Sweeps:
             await self._revoke(tx, order, shop_id)
 
         rows = await self._transactions.pool.fetch(SQL["revocable_dispatches"], shop_id)
-        for row in rows:
-            await self._with_order(row["order_id"], revoke)
+        await self._with_orders([row["order_id"] for row in rows], revoke)
         return len(rows)
 
     async def revoke_closed_shops(self) -> int:
@@ -93,15 +95,25 @@ class Sweeps:
             tx.changed(TOPIC, order.id, version)
 
         keep = timedelta(seconds=self._settings.draft_keep_s)
-        for row in await self._transactions.pool.fetch(SQL["old_drafts"], keep, BATCH):
-            await self._with_order(row["id"], close, {OrderStatus.DRAFT})
+        drafts = await self._transactions.pool.fetch(SQL["old_drafts"], keep, BATCH)
+        await self._with_orders([row["id"] for row in drafts], close, {OrderStatus.DRAFT})
 
-    async def _with_order(
-        self,
-        order_id: UUID,
-        step: Callable[[Transaction, LockedOrder], Awaitable[None]],
-        statuses: Collection[OrderStatus] = OPEN,
+    async def _with_orders(
+        self, order_ids: Iterable[UUID], step: Step, statuses: Collection[OrderStatus] = OPEN
     ) -> None:
+        """`_with_order` for each, a few at a time. DatabaseUnavailable ends it."""
+        waiting = iter(order_ids)
+
+        async def work() -> None:
+            for order_id in waiting:
+                await self._with_order(order_id, step, statuses)
+
+        ended = await asyncio.gather(*(work() for _ in range(AT_ONCE)), return_exceptions=True)
+        for error in ended:
+            if error is not None:
+                raise error
+
+    async def _with_order(self, order_id: UUID, step: Step, statuses: Collection[OrderStatus]) -> None:
         """Run a step on an order that still has such a status under its lock.
 
         An order whose step fails is logged and tried again by the next sweep: those behind it must not wait.

@@ -253,6 +253,22 @@ async def test_an_order_whose_step_fails_does_not_stop_the_others(world: World) 
     assert len(await world.asked(sound["id"])) == 4
 
 
+async def test_an_order_that_somebody_holds_does_not_keep_the_others_waiting(world: World) -> None:
+    shops = await world.add_shops(4)
+    held, *others = [await world.submit() for _ in range(3)]
+    await world.pool.execute("UPDATE orders SET next_wave_at = $2 WHERE id = $1", UUID(held["id"]), START)
+    world.clock.now = START + INTERVAL
+    async with world.pool.acquire() as connection, connection.transaction():
+        await connection.execute("SELECT FROM orders WHERE id = $1 FOR UPDATE", UUID(held["id"]))
+        widening = asyncio.create_task(world.sweeps.widen_orders())
+        async with asyncio.timeout(10):
+            for order in others:
+                while set(await world.asked(order["id"])) != set(shops):
+                    assert not widening.done()
+    await widening
+    assert set(await world.asked(held["id"])) == set(shops)
+
+
 # --- shops that close, quotes and drafts that grow old
 
 

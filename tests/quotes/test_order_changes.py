@@ -137,13 +137,16 @@ async def test_the_customer_cancels_an_accepted_order_and_the_winner_forgets_the
     assert "address" not in view["deliveryLocation"]
 
 
-@pytest.mark.parametrize("progress", [["processing"], ["processing", "shipped"]])
+@pytest.mark.parametrize(
+    ("progress", "hint"),
+    [(["processing"], "ask the shop to cancel"), (["processing", "shipped"], "shipped cannot be cancelled")],
+)
 async def test_once_it_is_being_prepared_the_customer_cannot_cancel(
-    world: World, progress: list[str]
+    world: World, progress: list[str], hint: str
 ) -> None:
     case = await accepted(world)
     await case.progress(*progress)
-    with pytest.raises(OrderNotOpen):
+    with pytest.raises(OrderNotOpen, match=hint):
         await case.cancel()
 
 
@@ -154,6 +157,8 @@ async def test_what_is_over_cannot_be_cancelled(world: World) -> None:
         await case.cancel()
     late = await submitted(world)
     world.clock.now += timedelta(hours=2)
+    with pytest.raises(OrderExpired):  # though nobody has told so yet
+        await late.cancel()
     await world.sweeps.expire_orders()
     with pytest.raises(OrderExpired):
         await late.cancel()

@@ -60,8 +60,9 @@ def configure_logging(settings: Settings, process: str) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(max(level, logging.INFO))
-    # uvicorn's access log repeats ours without the request id; httpx tells each request of a client.
-    for name in ("uvicorn.access", "httpx"):
+    # uvicorn's access log repeats ours without the request id; httpx tells each request of a client; arq tells
+    # begin and end of each tick of each task, a dozen lines a second.
+    for name in ("uvicorn.access", "httpx", "arq.worker"):
         logging.getLogger(name).setLevel(logging.WARNING)
 
 

@@ -110,9 +110,6 @@ class PushFeed:
                 return 0
             now = await connection.fetchval(SQL["now"])
             reader = self._readers[partition]
-            if not row["started"]:  # pushes begin with the service, not with its past
-                await self._move(connection, partition, self._newest[partition], now)
-                return 0
             entries = await self._read(partition, reader, row)
             if entries is None:
                 events = await self._read_rows(connection, partition, row["complete_at"], now)

@@ -2,7 +2,6 @@
 
 from sqlalchemy import (
     BigInteger,
-    Boolean,
     CheckConstraint,
     Column,
     DateTime,
@@ -105,7 +104,6 @@ push_cursors = Table(
     "push_cursors",
     metadata,
     Column("partition", Integer, primary_key=True),
-    Column("started", Boolean, nullable=False, server_default=text("false")),
     Column("epoch", LargeBinary, nullable=False, server_default=""),
     Column("generation", BigInteger, nullable=False, server_default="0"),
     Column("sequence", BigInteger, nullable=False, server_default="0"),

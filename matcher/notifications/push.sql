@@ -52,15 +52,16 @@ FROM unnest(
 ON CONFLICT (recipient, key, target_id) DO NOTHING
 
 -- name: begin_cursor
+-- Its epoch is no log's, so the feed begins with what has changed in the rows just now.
 INSERT INTO push_cursors (partition) VALUES ($1) ON CONFLICT DO NOTHING
 
 -- name: lock_cursor
-SELECT started, epoch, generation, sequence, complete_at FROM push_cursors WHERE partition = $1
+SELECT epoch, generation, sequence, complete_at FROM push_cursors WHERE partition = $1
 FOR UPDATE SKIP LOCKED
 
 -- name: move_cursor
 UPDATE push_cursors
-SET started = true, epoch = $2, generation = $3, sequence = $4, complete_at = $5
+SET epoch = $2, generation = $3, sequence = $4, complete_at = $5
 WHERE partition = $1
 
 -- name: now

@@ -126,7 +126,6 @@ CREATE TABLE outbox (
 
 CREATE TABLE push_cursors (
     partition SERIAL NOT NULL,
-    started BOOLEAN DEFAULT false NOT NULL,
     epoch BYTEA DEFAULT '' NOT NULL,
     generation BIGINT DEFAULT '0' NOT NULL,
     sequence BIGINT DEFAULT '0' NOT NULL,

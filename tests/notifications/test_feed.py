@@ -139,16 +139,17 @@ async def test_an_event_that_cannot_be_read_does_not_stop_the_others(world: Worl
     assert [row["kind"] for row in await world.deliveries()] == ["order-delivered"]
 
 
-async def test_pushes_begin_with_the_service_and_not_with_its_past(world: World) -> None:
+async def test_pushes_begin_with_what_has_just_changed(world: World) -> None:
     await customer(world)
     await world.pool.execute("DELETE FROM push_cursors")
-    await world.log.append([order("shipped")])
+    await world.log.append([order("processing")])
+    world.facts.events = [order("shipped", 5)]
     feed, _ = world.worker()
     await feed.follow()
-    assert await world.deliveries() == []
-    await world.log.append([order("delivered", 9)])
+    assert world.facts.asked_since == [NOON - MARGIN]
+    await world.log.append([note()])
     await feed.follow()
-    assert [row["kind"] for row in await world.deliveries()] == ["order-delivered"]
+    assert [row["kind"] for row in await world.deliveries()] == ["order-shipped", "notification"]
 
 
 async def test_another_worker_goes_on_where_one_stopped(world: World) -> None:
@@ -205,9 +206,8 @@ async def test_a_feed_that_slept_for_days_reads_no_further_back_than_a_push_live
 
 async def test_a_trimmed_log_sends_the_feed_to_the_rows_as_well(world: World) -> None:
     world.log = MemoryLog(entries_max=2)
-    await world.pool.execute("DELETE FROM push_cursors")
     feed, _ = world.worker()
-    await feed.follow()
+    await world.begin(feed)
     for version in range(5):
         await world.log.append([order("shipped", version)])
     await feed.follow()
@@ -224,9 +224,8 @@ async def redis_log(settings: Settings) -> Any:
 async def test_another_run_of_redis_sends_the_feed_to_the_rows(world: World, redis_log: RedisLog) -> None:
     await customer(world)
     world.log = redis_log
-    await world.pool.execute("DELETE FROM push_cursors")
     feed, _ = world.worker()
-    await feed.follow()
+    await world.begin(feed)
     await world.log.append([order("processing", 3)])
     await feed.follow()
     # As after a restart that lost its last second: the run is another, and so is the epoch.
@@ -244,9 +243,8 @@ async def test_an_emptied_redis_sends_the_feed_to_the_rows(
 ) -> None:
     await customer(world)
     world.log = redis_log
-    await world.pool.execute("DELETE FROM push_cursors")
     feed, _ = world.worker()
-    await feed.follow()
+    await world.begin(feed)
     redis = create_redis(settings.redis_url)
     async with redis:
         for key in [key async for key in redis.scan_iter(f"{settings.redis_prefix}*")]:

@@ -96,6 +96,12 @@ class World:
     def forward(self, seconds: float) -> None:
         self.now += timedelta(seconds=seconds)
 
+    async def begin(self, feed: PushFeed) -> None:
+        """Let the feed begin, at the log's end, as on the first day of the service."""
+        await self.pool.execute("DELETE FROM push_cursors")
+        await feed.follow()
+        self.facts.asked_since.clear()
+
     async def person(self, user_id: UUID | None = None, *, shop: str | None = None, **changed: Any) -> UUID:
         """An account, perhaps with a role in a shop (`shop_role=`); without devices."""
         user_id = user_id or uuid7()
@@ -150,7 +156,7 @@ async def open_world(database_url: str, settings: Settings) -> AsyncIterator[Wor
     pool = await create_pool(database_url, min_size=0, max_size=10, setup=set_clock)
     try:
         world = World(pool, settings)
-        await world.feed.follow()
+        await world.begin(world.feed)
         yield world
     finally:
         await pool.close()

@@ -69,6 +69,7 @@ def periodic_tasks(core: Core) -> list[Task]:
         Task("widen-orders", 1, sweeps.widen_orders),
         Task("sweep-outbox", 1, sweep_outbox),
         Task("revoke-closed-shops", 10, sweeps.revoke_closed_shops),
+        Task("close-abandoned-orders", 60, sweeps.close_abandoned_orders),
         Task("close-old-drafts", 600, sweeps.close_old_drafts),
         Task("delete-old-keys", 600, delete_old_keys),
         Task("delete-old-events", 600, delete_old_events),

@@ -125,7 +125,7 @@ class OrderChanges:
             raise OrderNotOpen(f"An order that is {order.status} cannot be cancelled any more.")
         if order.status is OrderStatus.PROCESSING:
             raise OrderNotOpen("The shop is preparing this order already; ask the shop to cancel it.")
-        await _close(tx, order, reason)
+        await close_order(tx, order, reason)
 
     async def _back_out(self, tx: Transaction, order: LockedOrder, reason: str | None) -> None:
         if reason is None:
@@ -134,7 +134,7 @@ class OrderChanges:
             raise OrderNotOpen(f"An order that is {order.status} cannot be given back any more.")
         await tx.connection.execute(SQL["withdraw_winner"], order.id, order.next_version, order.now)
         if _is_over(order):
-            await _close(tx, order, reason)
+            await close_order(tx, order, reason)
         else:
             await self._reopen(tx, order)
 
@@ -171,7 +171,8 @@ def _is_over(order: LockedOrder) -> bool:
     return is_expired(order.expires_at, order.now)
 
 
-async def _close(tx: Transaction, order: LockedOrder, reason: str | None) -> None:
+async def close_order(tx: Transaction, order: LockedOrder, reason: str | None) -> None:
+    """Cancel a locked order with its dispatches and quotes; `reason` is what its customer reads."""
     version = order.next_version
     await tx.connection.execute(SQL["cancel_order"], order.id, reason, order.now, version)
     await tx.connection.execute(SQL["close_dispatches"], order.id, "cancelled", version)

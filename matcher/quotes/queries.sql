@@ -214,6 +214,13 @@ WHERE order_id = $1 AND shop_id = $2 AND status = 'active'
 -- name: old_drafts
 SELECT id FROM orders WHERE status = 'draft' AND created_at < (SELECT matcher_now()) - $1::interval LIMIT $2
 
+-- name: abandoned_orders
+SELECT o.id
+FROM orders o
+JOIN users u ON u.id = o.user_id AND u.status = 'deleted'
+WHERE o.status IN ('draft', 'submitted', 'quoted')
+LIMIT $1
+
 -- name: closed_shops_with_dispatches
 SELECT DISTINCT d.shop_id
 FROM orders o

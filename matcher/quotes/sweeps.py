@@ -1,4 +1,4 @@
-"""What time does to orders: expiry, widening, dispatches of shops that were closed. Quotes: `quote_service`.
+"""What time does to orders: expiry, widening, what closed shops and deleted accounts left. Quotes: `settling`.
 
 The worker calls these every second. Each step locks the order and decides again, so several workers,
 late workers and repeated calls do no harm. Nothing here is needed for correctness at the edge: requests
@@ -19,6 +19,7 @@ from matcher.geo.types import Place
 from matcher.quotes.events import TOPIC
 from matcher.quotes.lifecycle import OPEN, OrderStatus, is_expired
 from matcher.quotes.locking import LockedOrder, lock_order
+from matcher.quotes.order_changes import close_order
 from matcher.quotes.settling import touch
 from matcher.quotes.waves import WavePlanner
 from matcher.settings import Settings
@@ -27,6 +28,7 @@ from matcher.transactions import Transaction, Transactions
 SQL = load_queries("matcher.quotes")
 BATCH = 500  # orders of one expiry transaction: rows stay locked for milliseconds
 DRAFT_TOO_OLD = "The draft was not submitted in time."
+ACCOUNT_DELETED = "The customer's account was deleted."
 ROUNDS = 40  # of one call, so that one call is bounded: 20,000 orders
 AT_ONCE = 4  # orders in work: a step is a dozen round trips, and one after the other would fall behind
 
@@ -97,6 +99,16 @@ class Sweeps:
         keep = timedelta(seconds=self._settings.draft_keep_s)
         drafts = await self._transactions.pool.fetch(SQL["old_drafts"], keep, BATCH)
         await self._with_orders([row["id"] for row in drafts], close, {OrderStatus.DRAFT})
+
+    async def close_abandoned_orders(self) -> int:
+        """Cancel what deleted accounts left open, so that no shop works on an offer nobody can accept; how many."""
+
+        async def close(tx: Transaction, order: LockedOrder) -> None:
+            await close_order(tx, order, ACCOUNT_DELETED)
+
+        rows = await self._transactions.pool.fetch(SQL["abandoned_orders"], BATCH)
+        await self._with_orders([row["id"] for row in rows], close, OPEN | {OrderStatus.DRAFT})
+        return len(rows)
 
     async def _with_orders(
         self, order_ids: Iterable[UUID], step: Step, statuses: Collection[OrderStatus] = OPEN

@@ -324,3 +324,26 @@ async def test_drafts_are_closed_after_a_week_and_say_so(world: World) -> None:
     await world.sweeps.close_old_drafts()
     assert (await world.order(draft["id"]))["status"] == "cancelled"
     assert [event.name for event in await world.take_events()] == ["order-status-update"]
+
+
+async def test_what_a_deleted_account_left_open_is_cancelled_and_its_shops_are_told(world: World) -> None:
+    shops = await world.add_shops(2)
+    gone, here = new_customer(), new_customer()
+    for customer, status in ((gone, "deleted"), (here, "active")):
+        await world.pool.execute(
+            "INSERT INTO users (id, name, role, status) VALUES ($1, 'A', 'customer', $2)",
+            customer.user_id,
+            status,
+        )
+    left, draft = await world.submit(gone), await world.submit(gone, draft=True)
+    kept = await world.submit(here)
+    await quote(world, left, shops[0])
+    await world.take_events()
+    assert await world.sweeps.close_abandoned_orders() == 2
+    statuses = [(await world.order(order["id"]))["status"] for order in (left, draft, kept)]
+    assert statuses == ["cancelled", "cancelled", "submitted"]
+    told = {(event.name, t.recipient) for event in await world.take_events() for t in event.targets}
+    assert {("dispatch-updated", f"shop:{shop}") for shop in shops} <= told
+    assert ("quote-rejected", f"shop:{shops[0]}") in told
+    await check_invariants(world.pool, UUID(left["id"]))
+    assert await world.sweeps.close_abandoned_orders() == 0

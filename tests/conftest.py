@@ -40,8 +40,9 @@ TEMPLATE_LOCK = 7_215_304_982
 LEFTOVER_AGE_S = 3 * 3600
 
 
-# Tests of these folders share something expensive: each folder runs on one worker process.
-TOGETHER = ("tests/e2e/", "tests/stack/")
+# Tests of these folders share something expensive: each group runs on one worker process. The stories and the chaos
+# harness are one group, because either fills the machine.
+TOGETHER = {"tests/e2e/": "processes", "tests/chaos/": "processes", "tests/stack/": "stack"}
 
 
 class FolderScheduling(LoadScopeScheduling):  # type: ignore[misc]  # of an untyped module
@@ -51,7 +52,7 @@ class FolderScheduling(LoadScopeScheduling):  # type: ignore[misc]  # of an unty
     """
 
     def _split_scope(self, nodeid: str) -> str:
-        return next((folder for folder in TOGETHER if nodeid.startswith(folder)), nodeid)
+        return next((group for folder, group in TOGETHER.items() if nodeid.startswith(folder)), nodeid)
 
 
 @pytest.hookimpl(optionalhook=True)

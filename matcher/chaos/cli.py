@@ -11,6 +11,7 @@ import msgspec
 from rich.console import Console
 
 from matcher.chaos import race_report, races, run
+from matcher.chaos.faults import SHARES
 from matcher.chaos.ground import Ground, prepare_ground
 from matcher.chaos.report import render
 from matcher.errors import MatcherError
@@ -35,6 +36,9 @@ T = TypeVar("T")
     type=click.IntRange(5, 600),
     help="Seconds until an order expires.",
 )
+@click.option(
+    "--only", multiple=True, type=click.Choice(list(SHARES)), help="Only this fault; may be repeated."
+)
 @click.option("--seed", default=1, show_default=True, help="Draws load and faults.")
 @click.option("--json", "as_json", is_flag=True, help="The report as one JSON object.")
 @click.pass_context
@@ -44,6 +48,7 @@ def chaos(
     kills: int | None,
     rate: float,
     order_open: int,
+    only: tuple[str, ...],
     seed: int,
     as_json: bool,
 ) -> int | None:
@@ -60,6 +65,7 @@ def chaos(
         rate_per_s=rate,
         order_open_s=order_open,
         seed=seed,
+        only=only,
     )
     console = _console(as_json)
     with _terminable(), _ground(console, order_open) as ground:

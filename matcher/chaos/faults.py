@@ -9,7 +9,6 @@ import signal
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
-import msgspec
 import redis
 
 from matcher.chaos.doors import Doors
@@ -24,12 +23,17 @@ _POLL_S = 0.05
 _DOWN_S = (0.0, 1.5)  # a server is away for so long before it is started again
 
 
-class Fault(msgspec.Struct, frozen=True):
-    """`share`: how many of it are in one round after the first."""
-
-    name: str
-    share: int
-    strike: Callable[[], Awaitable[None]]
+# How often each fault comes in one round after the first, which has each once.
+SHARES = {
+    "kill api": 6,
+    "kill worker": 3,
+    "kill redis": 1,
+    "kill redis, last second lost": 1,
+    "kill postgres": 3,
+    "empty redis": 1,
+    "pause api": 2,
+    "rolling restart": 1,
+}
 
 
 class Faults:
@@ -43,45 +47,52 @@ class Faults:
         watch: Watch,
         socket_origins: Callable[[], Mapping[str, str]],
         rng: random.Random,
+        only: Sequence[str] = (),
     ) -> None:
-        """`socket_origins`: which process each recipient's socket is at, at the moment."""
+        """`socket_origins`: which process each recipient's socket is at, now. `only`: these of SHARES; none: all."""
         self._ground = ground
         self._fleet = fleet
         self._doors = doors
         self._watch = watch
         self._socket_origins = socket_origins
         self._rng = rng
-        self._deck: list[Fault] = []
-        self._first_round_is_over = False
-        self.table: Sequence[Fault] = (
-            Fault("kill api", 6, self._kill_api),
-            Fault("kill worker", 3, self._kill_worker),
-            Fault("kill redis", 1, self._kill_redis),
-            Fault("kill redis, last second lost", 1, self._kill_redis_losing_its_tail),
-            Fault("kill postgres", 3, self._kill_postgres),
-            Fault("empty redis", 1, self._empty_redis),
-            Fault("pause api", 2, self._pause_api),
-            Fault("rolling restart", 1, self._roll_over),
-        )
+        self._shares = {name: share for name, share in SHARES.items() if not only or name in only}
+        self._deck: list[str] = []
+        self._rounds = 0
 
-    def draw(self) -> Fault:
+    @property
+    def had_each(self) -> bool:
+        """Whether each fault was drawn at least once."""
+        return self._rounds > 1 or (self._rounds == 1 and not self._deck)
+
+    def draw(self) -> str:
         """The next fault: in the first round each once, then by shares, in random order."""
         if not self._deck:
-            counts = [fault.share if self._first_round_is_over else 1 for fault in self.table]
-            self._deck = self._rng.sample(self.table, sum(counts), counts=counts)
-            self._first_round_is_over = True
+            counts = list(self._shares.values()) if self._rounds else [1] * len(self._shares)
+            self._deck = self._rng.sample(list(self._shares), sum(counts), counts=counts)
+            self._rounds += 1
         return self._deck.pop()
 
-    async def strike(self, fault: Fault) -> None:
+    async def strike(self, name: str) -> None:
         """Do it, and return when every process is ready and clients are served again. Raises NotRecovered."""
+        strikes: dict[str, Callable[[], Awaitable[None]]] = {
+            "kill api": self._kill_api,
+            "kill worker": self._kill_worker,
+            "kill redis": self._kill_redis,
+            "kill redis, last second lost": self._kill_redis_losing_its_tail,
+            "kill postgres": self._kill_postgres,
+            "empty redis": self._empty_redis,
+            "pause api": self._pause_api,
+            "rolling restart": self._roll_over,
+        }
         kills = len(self._watch.kills)
-        await fault.strike()
+        await strikes[name]()
         for process in self._fleet.apis:
             await self._fleet.wait_ready(process)
         for kill in self._watch.kills[kills:]:
             await _until_over(kill)
         self._fleet.check_all_alive()
-        self._watch.faults[fault.name] += 1
+        self._watch.faults[name] += 1
 
     async def _kill_api(self) -> None:
         victim = self._rng.choice(self._fleet.apis)

@@ -34,13 +34,17 @@ _WARM_UP_S = 1.0
 
 
 class Options(msgspec.Struct, frozen=True):
-    """What the command line asked for. `kills` ends the run before `minutes` do; None: only the time counts."""
+    """What the command line asked for.
+
+    `kills` ends the run before `minutes` do, but not before each fault came once; None: only the time counts.
+    """
 
     minutes: float
     kills: int | None
     rate_per_s: float
     order_open_s: int
     seed: int
+    only: tuple[str, ...] = ()  # of faults.SHARES; none: all
 
 
 def service_command() -> list[str]:
@@ -79,7 +83,7 @@ async def run(
                     crowd, cast, assembly.place, generator(options.seed, "orders"), options.rate_per_s
                 )
             )
-            faults = Faults(ground, fleet, doors, watch, cast.socket_origins, rng)
+            faults = Faults(ground, fleet, doors, watch, cast.socket_origins, rng, options.only)
             await _strike(options, faults, watch, console, started_s)
             posting.cancel()
             console.print("Quiet now: waiting until every order is over, then comparing everything …")
@@ -102,12 +106,14 @@ async def _strike(options: Options, faults: Faults, watch: Watch, console: Conso
     rng = generator(options.seed, "calm")
     await asyncio.sleep(_WARM_UP_S)
     ends_s = started_s + options.minutes * 60
-    while time.monotonic() < ends_s and (options.kills is None or len(watch.kills) < options.kills):
+    while time.monotonic() < ends_s:
+        if options.kills is not None and faults.had_each and len(watch.kills) >= options.kills:
+            break
         fault = faults.draw()
         began_s = time.monotonic()
         await faults.strike(fault)
         console.print(
-            f"{time.monotonic() - started_s:5.0f} s  {fault.name}: all well again after "
+            f"{time.monotonic() - started_s:5.0f} s  {fault}: all well again after "
             f"{time.monotonic() - began_s:.1f} s",
             style="dim",
         )

@@ -91,6 +91,8 @@ class LiveSocket:
             raise Unreachable(f"{method} over the socket had no reply: {error}") from error
         finally:
             self._replies.pop(ref, None)
+            if reply.done():  # sending failed as well, and says the same
+                reply.exception()
         if answer["status"] >= 400:
             raise Refused(f"{method} over the socket", answer["data"])
         return answer["data"]

@@ -277,7 +277,7 @@ def _vehicle(vehicle: Vehicle, current_year: int) -> tuple[str, dict[str, Any]]:
     if vehicle.vin:
         decoded = decode_vin(vehicle.vin, current_year=current_year)
         if contradicts(decoded, make):
-            made_by = ", ".join(decoded.makes)
+            made_by = ", ".join(get_make(slug).name for slug in decoded.makes)
             raise VinMakeMismatch(
                 f"This VIN belongs to {made_by}, not to {make.name}; correct one of them.",
                 errors=[FieldError("/vehicle/vin", f"belongs to {made_by}")],

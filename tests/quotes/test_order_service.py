@@ -98,6 +98,7 @@ async def test_refusals_say_what_to_correct(world: World) -> None:
     with pytest.raises(VinMakeMismatch) as mismatch:
         await world.submit(vin=HONDA_VIN)
     assert mismatch.value.errors[0].pointer == "/vehicle/vin"
+    assert mismatch.value.errors[0].message.startswith("belongs to Honda")
     with pytest.raises(InvalidRequest) as year:
         await world.submit(year=START.year + 3)
     assert year.value.errors[0].pointer == "/vehicle/year"

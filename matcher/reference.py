@@ -6,7 +6,7 @@ by a request.
 
 import inspect
 import pkgutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from http import HTTPStatus
 from importlib import import_module
 from typing import Any
@@ -15,14 +15,31 @@ from uuid import UUID
 import msgspec
 from litestar import Litestar
 from litestar.openapi.datastructures import ResponseSpec
+from litestar.openapi.spec import OpenAPIFormat, OpenAPIType, Operation, Parameter, Schema
 from litestar.plugins import ReceiveRoutePlugin
 from litestar.routes import BaseRoute, HTTPRoute
 
 import matcher
 from matcher.accounts.access import SHOP_ROLES, Access, Caller, check_access
 from matcher.errors import MatcherError, all_errors
-from matcher.http import PROBLEM_JSON
+from matcher.http import MAX_IDEMPOTENCY_KEY_CHARS, PROBLEM_JSON
 
+# Headers of the contract: their form, and what they do.
+HEADERS = {
+    "Idempotency-Key": (
+        Schema(type=OpenAPIType.STRING, min_length=1, max_length=MAX_IDEMPOTENCY_KEY_CHARS),
+        "Repeats answer what the first request with this key was answered, for 24 hours.",
+    ),
+    "If-Match": (
+        Schema(type=OpenAPIType.STRING, examples=['"3"']),
+        'The version that the caller saw, as `"3"`: 409 `version_conflict` if there is a newer one.',
+    ),
+    "X-Shop-Id": (
+        Schema(type=OpenAPIType.STRING, format=OpenAPIFormat.UUID),
+        "The shop that the caller acts for; needed by who works for several.",
+    ),
+}
+SHOP_RULES = frozenset({Access.SHOP_STAFF, Access.SHOP_QUOTING, Access.SHOP_MANAGING, Access.SHOP_OWNER})
 ROLES = ("anonymous", "customer", "shop_owner", "manager", "cashier", "stock_clerk", "accountant", "admin")
 
 
@@ -46,7 +63,7 @@ class Problem(msgspec.Struct):
 
 
 class DocumentedProblems(ReceiveRoutePlugin):
-    """Gives each route's OpenAPI description its refusals, and marks those that need no sign-in."""
+    """Gives each route's OpenAPI description its refusals and headers, and marks those that need no sign-in."""
 
     def receive_route(self, route: BaseRoute) -> None:
         """Called for each route as the app is made."""
@@ -58,6 +75,29 @@ class DocumentedProblems(ReceiveRoutePlugin):
                 )
                 # An empty requirement: nothing is asked for (OpenAPI 3.1, Operation Object, security).
                 handler.security = [{}] if access is Access.PUBLIC else None
+                handler.operation_class = _with_headers(
+                    handler.operation_class, request_headers(access, handler.fn, route.path_parameters)
+                )
+
+
+def request_headers(access: Access, handler: Any, path_parameters: Collection[str]) -> list[Parameter]:
+    """The headers that a handler reads besides `Authorization`, found in its code so that none is forgotten."""
+    code = handler.__code__
+    names = []
+    if "call" in code.co_varnames[: code.co_argcount]:
+        names.append("Idempotency-Key")
+    if "expected_version" in code.co_names:
+        names.append("If-Match")
+    if access in SHOP_RULES and "shop_id" not in path_parameters:
+        names.append("X-Shop-Id")
+    return [Parameter(name, "header", HEADERS[name][0], description=HEADERS[name][1]) for name in names]
+
+
+def _with_headers(operation_class: type[Operation], headers: list[Parameter]) -> Any:
+    def describe(*, parameters: list[Parameter] | None, **fields: Any) -> Operation:
+        return operation_class(parameters=[*(parameters or ()), *headers] or None, **fields)
+
+    return describe
 
 
 def problem_responses(access: Access, methods: set[Any]) -> dict[int, ResponseSpec]:

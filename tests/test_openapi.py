@@ -173,6 +173,18 @@ def test_parameters_and_bodies_are_described(document: Document) -> None:
     assert schema["properties"]["parts"]["maxItems"] == 100
 
 
+def test_the_contracts_headers_are_described_where_they_are_read(document: Document) -> None:
+    headers = {
+        call: {item["name"] for item in operation.get("parameters", []) if item["in"] == "header"}
+        for call, operation in operations(document)
+    }
+    assert headers["POST /api/v1/auto-parts-orders"] == {"Idempotency-Key"}
+    assert headers["POST /api/v1/shop-quotes/provide-quote"] == {"Idempotency-Key", "X-Shop-Id"}
+    assert headers["DELETE /api/v1/shop-quotes/{quote_id}"] == {"If-Match", "X-Shop-Id"}
+    assert headers["PATCH /api/v1/shops/{shop_id}"] == {"If-Match"}
+    assert headers["POST /api/v1/auth/login"] == set()
+
+
 def test_states_and_an_orders_quotes_are_described(document: Document) -> None:
     schemas = document["components"]["schemas"]
     order = schemas["OrderView"]["properties"]

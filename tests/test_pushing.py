@@ -4,7 +4,7 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +24,6 @@ from matcher.transactions import Transaction
 from tests.notifications.browser import Browser
 from tests.notifications.push_service import SUBJECT, PushService, open_push_service
 from tests.quotes.factories import Order, insert_order, shop_caller
-
-NOW = datetime.now(UTC)
 
 
 @pytest.fixture
@@ -65,7 +63,7 @@ async def asked_shop(pool: Pool, service: PushService) -> tuple[Order, Browser]:
         "INSERT INTO devices (id, user_id, platform, address, address_hash) VALUES ($1, $2, 'webpush', $3, 'x')",
         *(uuid7(), caller.user_id, subscription),
     )
-    return await insert_order(pool, shops=[caller], now=NOW), browser
+    return await insert_order(pool, shops=[caller], now=datetime.now(UTC)), browser
 
 
 async def announce(core: Core, order: Order) -> None:
@@ -150,7 +148,7 @@ async def test_what_an_emptied_redis_held_is_pushed_from_the_rows(
 async def test_a_worker_without_channels_does_its_other_work(pool: Pool, settings: Settings) -> None:
     async with open_core(settings) as core, open_pushing(core) as pushing:
         await run_tasks(pushing)
-        order = await insert_order(pool, now=NOW, expires_at=NOW + timedelta(hours=1))
+        order = await insert_order(pool, now=datetime.now(UTC))
         await announce(core, order)
         await run_tasks(pushing)
     assert await pool.fetchval("SELECT count(*) FROM deliveries") == 0

@@ -65,7 +65,7 @@ async def test_what_is_old_is_not_read_again(pool: Pool, follower: Follower) -> 
     assert await follower.feed.refresh() == 1
     # The watermark covers it for as long as any transaction of the whole server is as old, another test's too.
     async with asyncio.timeout(30):
-        while await follower.feed.refresh():  # noqa: ASYNC110  other tests' transactions have no event here  # noqa: ASYNC110  other transactions end it, and nobody announces them
+        while await follower.feed.refresh():  # noqa: ASYNC110  other tests' transactions have no event here
             await asyncio.sleep(0.01)
 
 

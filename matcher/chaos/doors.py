@@ -62,10 +62,11 @@ class ChaosApi(Api):
         try:
             response = await super().send(client, request)
         except httpx.TransportError as error:
-            self._watch.record_failure(origin, type(error).__name__)
+            self._watch.record_failure(origin, type(error).__name__, time.time() - sent_at_s)
             raise
         if self.may_pass(response):
-            self._watch.record_failure(origin, f"{response.status_code} {_code(response)}")
+            what = f"{response.status_code} {_code(response)}"
+            self._watch.record_failure(origin, what, time.time() - sent_at_s)
         elif response.is_success and request.method != "GET":
             self._watch.record_answer(origin, sent_at_s, time.time())
         return response

@@ -18,6 +18,7 @@ from matcher.chaos.watch import Kill, Watch
 
 _PAUSE_S = (0.5, 4.0)  # beyond the outbox' grace: the worker publishes what a paused process holds
 _LOST_TAIL_BYTES = 64 * 1024  # of Redis' append-only log: about a second of this load
+_DEREGISTER_S = 1.0  # between the last new request to a process and its SIGTERM
 _OVER_TIMEOUT_S = 20.0  # bounded: what did not come back to clients is shown by the check
 _POLL_S = 0.05
 _DOWN_S = (0.0, 1.5)  # a server is away for so long before it is started again
@@ -161,6 +162,9 @@ class Faults:
         fresh = self._fleet.start_api()
         await self._fleet.wait_ready(fresh)
         self._doors.replace(old.origin, fresh.origin)
+        # As a load balancer does: what was sent a moment ago may still wait to be accepted, and a listener that closes
+        # resets it. Sockets and their requests stay until the old process sends them away.
+        await asyncio.sleep(_DEREGISTER_S)
         status = await self._fleet.stop(old)
         if status != 0:
             self._watch.rolling_failures.append(f"{old.name} drained with status {status}")

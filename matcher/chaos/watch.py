@@ -48,11 +48,11 @@ class Watch:
         # Of each component only the latest is waited for: what was not over by then stays unknown.
         self._open[kill.component] = [kill]
 
-    def record_failure(self, origin: str, what: str) -> None:
-        """An attempt had no answer, or one that is worth repeating."""
+    def record_failure(self, origin: str, what: str, after_s: float = 0.0) -> None:
+        """An attempt had no answer, or one that is worth repeating, so long after it was sent."""
         self.failures[what] += 1
         if self.rolling:
-            self.rolling_failures.append(f"{what} at {origin}")
+            self.rolling_failures.append(f"{what} at {origin} after {after_s:.2f} s")
 
     def record_answer(self, origin: str, sent_at_s: float, now_s: float) -> None:
         """A request that writes was acknowledged."""

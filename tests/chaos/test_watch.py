@@ -60,8 +60,8 @@ def test_failures_count_against_a_rolling_restart_only_while_one_goes_on() -> No
     watch = Watch()
     watch.record_failure(A, "ConnectError")
     watch.rolling = True
-    watch.record_failure(B, "503 overloaded")
+    watch.record_failure(B, "503 overloaded", 0.25)
     watch.rolling = False
     watch.record_failure(A, "ConnectError")
-    assert watch.rolling_failures == [f"503 overloaded at {B}"]
+    assert watch.rolling_failures == [f"503 overloaded at {B} after 0.25 s"]
     assert watch.failures == {"ConnectError": 2, "503 overloaded": 1}

@@ -29,6 +29,10 @@ from matcher.runtime import configure_logging, database_url
 from matcher.serialization import encode
 from matcher.settings import Settings
 
+# uvloop accepts one connection of a listening socket in each turn of its loop. A busy process then accepts so slowly
+# that clients wait in the kernel, where admission does not see them (docs/adr/0054): so it listens this many times.
+ACCEPTS_PER_TURN = 16
+
 
 def application() -> Litestar:
     """The factory that uvicorn calls in each process."""
@@ -118,6 +122,7 @@ def serve(host: str | None, port: int | None, workers: int | None) -> None:
         backlog=4096,
     )
     listener = config.bind_socket()
+    listeners = [listener, *(listener.dup() for _ in range(ACCEPTS_PER_TURN - 1))]
     shown = f"http://{settings.host}:{listener.getsockname()[1]}"
     click.echo(f"Listening on {shown} (API page {shown}/schema)", err=True)
     if settings.workers == 1:
@@ -125,12 +130,12 @@ def serve(host: str | None, port: int | None, workers: int | None) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: sys.exit(0))
         server = uvicorn.Server(config)
-        server.run(sockets=[listener])
+        server.run(sockets=listeners)
         sys.exit(0 if server.started else 1)
     with tempfile.TemporaryDirectory(prefix="matcher-metrics-") as folder:
         # Inherited by the processes: /metrics of any of them then tells the sum of all.
         os.environ[MULTIPROCESS_VARIABLE] = folder
-        Multiprocess(config, sockets=[listener]).run()
+        Multiprocess(config, sockets=listeners).run()
 
 
 @click.command()

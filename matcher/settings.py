@@ -58,8 +58,8 @@ class Settings:
     trusted_proxies: tuple[str, ...] = _setting(
         (), "addresses or networks whose X-Forwarded-For is believed, comma separated"
     )
-    requests_at_once: int = _setting(256, "HTTP requests in progress in one process; others wait in line")
-    requests_waiting_max: int = _setting(1_024, "HTTP requests in line; beyond, 503")
+    requests_at_once: int = _setting(128, "HTTP requests in progress in one process; others wait in line")
+    requests_waiting_max: int = _setting(512, "HTTP requests in line; beyond, 503")
     admission_patience_s: float = _setting(1.0, "longest wait in line; a line not empty for so long stands")
     admission_target_s: float = _setting(0.1, "longest wait of who joins a line that stands; then 503")
     log_level: Literal["debug", "info", "warning", "error"] = _setting("info", "least level that is logged")

@@ -3,10 +3,13 @@
 import asyncio
 import json
 import logging
+import socket
+from collections import Counter
 from typing import Any
 
 import pytest
 import uvicorn
+import uvloop
 from uvicorn.server import ServerState
 from websockets.frames import CloseCode as WsCode
 from websockets.frames import Frame, Opcode
@@ -14,7 +17,7 @@ from websockets.http11 import Request
 
 from matcher.http import PROBLEM_JSON
 from matcher.realtime.close_codes import MAX_REASON_BYTES, CloseCode
-from matcher.serve import FrameParser, HttpProtocol
+from matcher.serve import ACCEPTS_PER_TURN, FrameParser, HttpProtocol
 
 
 class Wire(asyncio.Transport):
@@ -102,3 +105,34 @@ def test_other_codes_stay_as_they_are(parser: FrameParser, code: int) -> None:
     parser.send_close(code, "as given")
     assert parser.close_sent is not None
     assert (parser.close_sent.code, parser.close_sent.reason) == (code, "as given")
+
+
+async def most_accepted_in_a_turn(listeners: int) -> int:
+    """Of 64 connections that wait, with so many listening sockets."""
+    turn, accepted_in = 0, list[int]()
+
+    class Note(asyncio.Protocol):
+        def connection_made(self, transport: Any) -> None:
+            accepted_in.append(turn)
+            transport.close()
+
+    loop = asyncio.get_running_loop()
+    with socket.create_server(("127.0.0.1", 0), backlog=256) as listener:
+        servers = [await loop.create_server(Note, sock=listener.dup()) for _ in range(listeners)]
+        clients = [socket.create_connection(listener.getsockname()) for _ in range(64)]
+        while len(accepted_in) < len(clients):
+            turn += 1
+            await asyncio.sleep(0)
+        for client in clients:
+            client.close()
+        for server in servers:
+            server.close()
+            await server.wait_closed()
+    return max(Counter(accepted_in).values())
+
+
+def test_a_turn_of_the_loop_accepts_as_often_as_it_listens() -> None:
+    """What `ACCEPTS_PER_TURN` relies on; should uvloop learn to accept more at once, it may go."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        assert runner.run(most_accepted_in_a_turn(1)) == 1
+        assert runner.run(most_accepted_in_a_turn(ACCEPTS_PER_TURN)) == ACCEPTS_PER_TURN

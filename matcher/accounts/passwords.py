@@ -19,7 +19,7 @@ from matcher.errors import Overloaded
 # OWASP's password storage cheat sheet: 19 MiB, 2 passes, 1 lane. It bounds what a burst of sign-ins takes from a
 # small machine; the counters of failures, not the cost alone, hold guessers back.
 HASHER = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
-WAITING_MAX = 128  # three seconds of work for two threads, and half of the places that all requests have
+WAITING_MAX = 64  # two seconds of work for two threads, and half of the places that all requests have
 
 T = TypeVar("T")
 

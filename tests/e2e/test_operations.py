@@ -111,6 +111,9 @@ async def test_a_signal_stops_every_process_behind_the_port(service: Service, a:
     account = await a.register()
     api = Api(child.url)
     async with api.http, open_socket(api, account) as one, open_socket(api, account) as two:
+        child.wait_for_output(
+            r"(?s)(Started server process.*){2}"
+        )  # one of them answers before both have begun
         processes = [int(pid) for pid in re.findall(r"Started server process \[(\d+)\]", child.output())]
         child.process.terminate()
         assert await one.close_code() == GOING_AWAY

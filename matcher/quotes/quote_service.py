@@ -19,7 +19,13 @@ from matcher.ids import uuid7
 from matcher.paging import Page, decode_cursor, page_of
 from matcher.quotes import quote_repository, views
 from matcher.quotes.acceptance import QuoteState, ensure_acceptable, ensure_live, ensure_open
-from matcher.quotes.errors import AlreadyAccepted, CurrencyMismatch, QuoteExists, UnknownUpload
+from matcher.quotes.errors import (
+    AlreadyAccepted,
+    CurrencyMismatch,
+    QuoteExists,
+    QuoteWithdrawn,
+    UnknownUpload,
+)
 from matcher.quotes.events import TOPIC
 from matcher.quotes.lifecycle import OPEN, WON, DispatchStatus, QuoteStatus
 from matcher.quotes.locking import LockedOrder, lock_order
@@ -191,6 +197,9 @@ class QuoteService:
             if quote is None or quote["order_id"] != order.id:
                 raise NotFound
             ensure_acceptable(_state(quote), data.quote_version, order.now)
+            if await self._shop_name(tx.connection, quote["shop_id"]) is None:
+                # Suspended a moment ago; the sweep that closes its quotes has not come by yet.
+                raise QuoteWithdrawn("The shop cannot deliver any more; accept another quote.")
             contact = await self._contact_of(tx.connection, order.user_id)
             try:
                 await quote_repository.accept_quote(tx.connection, order, quote, contact)

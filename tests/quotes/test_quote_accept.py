@@ -14,6 +14,7 @@ from matcher.transactions import IdempotentCall
 from tests.quotes.factories import (
     CONTACT,
     START,
+    SUSPENDED_SHOP,
     Quoting,
     accept,
     body,
@@ -151,3 +152,14 @@ async def test_refused_accept_with_its_key_is_replayed_as_refused(
         await quoting.service.accept(order.customer, order.id, stale, call)
     again = await quoting.service.accept(order.customer, order.id, stale, call)
     assert (again.status, again.replayed, body(again)["code"]) == (409, True, "quote_changed")
+
+
+async def test_quote_of_a_shop_suspended_a_moment_ago_cannot_be_accepted(
+    clocked_pool: Pool, quoting: Quoting
+) -> None:
+    order = await insert_order(clocked_pool)
+    quote = await provide(quoting, order)
+    await clocked_pool.execute("UPDATE quotes SET shop_id = $1", SUSPENDED_SHOP)
+    with pytest.raises(errors.QuoteWithdrawn):
+        await accept(quoting, order, quote)
+    assert (await order_row(clocked_pool, order))["status"] == "quoted"

@@ -98,23 +98,22 @@ class Faults:
     async def _kill_api(self) -> None:
         victim = self._rng.choice(self._fleet.apis)
         there = {name for name, origin in self._socket_origins().items() if origin == victim.origin}
-        kill = Kill(
-            component="api", at_s=time.time(), origin=victim.origin, listeners=frozenset(there) or None
-        )
-        self._watch.record_kill(kill)
         self._fleet.kill(victim)
+        self._watch.record_kill(
+            Kill(component="api", at_s=time.time(), origin=victim.origin, listeners=frozenset(there) or None)
+        )
         self._fleet.restart(victim)
 
     async def _kill_worker(self) -> None:
         victim = self._rng.choice(self._fleet.workers)
-        self._watch.record_kill(Kill(component="worker", at_s=time.time(), by_expiry=True))
         self._fleet.kill(victim)
+        self._watch.record_kill(Kill(component="worker", at_s=time.time(), by_expiry=True))
         self._fleet.restart(victim)
 
     async def _kill_redis(self, lost_bytes: int = 0) -> None:
         stack = self._ground.stack
-        self._watch.record_kill(Kill(component="redis", at_s=time.time()))
         await asyncio.to_thread(stack.redis.kill)
+        self._watch.record_kill(Kill(component="redis", at_s=time.time()))
         if lost_bytes:
             await asyncio.to_thread(stack.redis.cut_log, lost_bytes)
         await self._start_servers()
@@ -123,16 +122,16 @@ class Faults:
         await self._kill_redis(self._rng.randint(1, _LOST_TAIL_BYTES))
 
     async def _kill_postgres(self) -> None:
-        self._watch.record_kill(Kill(component="postgres", at_s=time.time()))
+        # Timed from its end: until the last of its processes is dead, a request may still be answered.
         await asyncio.to_thread(self._ground.stack.postgres.kill)
+        self._watch.record_kill(Kill(component="postgres", at_s=time.time()))
         await self._start_servers()
 
     async def _start_servers(self) -> None:
         await asyncio.sleep(self._rng.uniform(*_DOWN_S))
-        before = self._ground.stack.status().data_dir
         status = await asyncio.to_thread(self._ground.stack.up)
         if (status.database_url, status.redis_url) != (self._ground.database_url, self._ground.redis_url):
-            raise NotRecovered(f"The servers of {before} came back at another address.")
+            raise NotRecovered("The servers came back at another address: a stranger took their port.")
 
     async def _empty_redis(self) -> None:
         def flush() -> None:

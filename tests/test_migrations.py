@@ -2,10 +2,12 @@
 
 import asyncio
 import secrets
+import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import asyncpg
@@ -47,6 +49,12 @@ def tables(database_url: str) -> set[str]:
     return {name for (name,) in rows} - NOT_OURS
 
 
+def schema_differences(connection: Connection) -> list[Any]:
+    """Where a database differs from the models."""
+    options = {"include_object": alembic_helpers.include_object, "compare_server_default": True}
+    return list(compare_metadata(MigrationContext.configure(connection, opts=options), metadata))
+
+
 def test_the_schema_goes_forward_back_and_forward_again(empty_database: str) -> None:
     migrations.upgrade(empty_database)
     assert tables(empty_database) == set(metadata.tables)
@@ -58,6 +66,12 @@ def test_the_schema_goes_forward_back_and_forward_again(empty_database: str) -> 
 
 def test_processes_that_migrate_at_once_do_not_disturb_each_other(empty_database: str) -> None:
     script = "import sys; from matcher import migrations; migrations.upgrade(sys.stdin.read())"
+    assert run_twice(script, empty_database) == [0, 0]
+    assert tables(empty_database) == set(metadata.tables)
+
+
+def run_twice(script: str, database_url: str) -> list[int]:
+    """How two processes end that run the script at once, with the address on their standard input."""
     runs = [
         subprocess.Popen(
             [sys.executable, "-c", script], cwd=repository_root(), stdin=subprocess.PIPE, text=True
@@ -66,23 +80,48 @@ def test_processes_that_migrate_at_once_do_not_disturb_each_other(empty_database
     ]
     for run in runs:
         assert run.stdin
-        run.stdin.write(empty_database)
+        run.stdin.write(database_url)
         run.stdin.close()
-    assert [run.wait(timeout=60) for run in runs] == [0, 0]
-    assert tables(empty_database) == set(metadata.tables)
+    return [run.wait(timeout=60) for run in runs]
+
+
+NEXT = """
+from alembic import op
+
+revision = "0002"
+down_revision = "0001"
+
+
+def upgrade() -> None:
+    op.execute("SET LOCAL lock_timeout = '5s'")
+    op.execute("ALTER TABLE orders ADD COLUMN note TEXT")
+    with op.get_context().autocommit_block():
+        op.execute("DROP INDEX CONCURRENTLY IF EXISTS orders_note_idx")
+        op.execute("CREATE INDEX CONCURRENTLY orders_note_idx ON orders (note)")
+"""
+
+
+def test_two_processes_build_an_index_beside_the_traffic(empty_database: str, tmp_path: Path) -> None:
+    folder = shutil.copytree(migrations.FOLDER, tmp_path / "migrations")
+    (folder / "versions" / "0002_note.py").write_text(NEXT)
+    migrations.upgrade(empty_database, "0001")
+    script = (
+        "import sys, pathlib; from matcher import migrations;"
+        f" migrations.FOLDER = pathlib.Path({str(folder)!r}); migrations.upgrade(sys.stdin.read())"
+    )
+    assert run_twice(script, empty_database) == [0, 0]
+    valid = "SELECT indisvalid FROM pg_index WHERE indexrelid = 'orders_note_idx'::regclass"
+    assert asyncio.run(execute(empty_database, valid)) == [(True,)]
+    assert asyncio.run(execute(empty_database, "SELECT version_num FROM alembic_version")) == [("0002",)]
 
 
 # SQLAlchemy cannot reflect xid8; such a column is compared by name and nullability alone.
 @pytest.mark.filterwarnings("ignore:Did not recognize type 'xid8'")
 async def test_the_models_describe_the_migrated_database(database_url: str) -> None:
-    def compare(connection: Connection) -> list[Any]:
-        options = {"include_object": alembic_helpers.include_object, "compare_server_default": True}
-        return list(compare_metadata(MigrationContext.configure(connection, opts=options), metadata))
-
     engine = create_async_engine(migrations.sqlalchemy_url(database_url))
     try:
         async with engine.connect() as connection:
-            assert await connection.run_sync(compare) == []
+            assert await connection.run_sync(schema_differences) == []
     finally:
         await engine.dispose()
 

@@ -26,6 +26,8 @@ COMMANDS = {
     ),
     "shops": ("matcher.shops.cli:shops", "Import shops."),
     "users": ("matcher.accounts.cli:users", "Make administrators."),
+    "backup": ("matcher.backup.cli:backup", "Write the database to a file while the service runs."),
+    "restore": ("matcher.backup.cli:restore", "Replace the database by a backup."),
     "config": ("matcher.settings:config_command", "List every setting, its value and its meaning."),
     "bench": ("matcher.bench:bench", "Measure against peers."),
     "openapi": ("matcher.serve:openapi", "Print the OpenAPI document."),

@@ -1,0 +1,70 @@
+"""A database of each test's own, with the commands pointed at it."""
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any, TypeVar
+
+import asyncpg
+import pytest
+from sqlalchemy.engine import make_url
+
+from tests.conftest import Servers, cloned_database
+
+T = TypeVar("T")
+
+
+class Home:
+    """The database that the commands of this test save and replace."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.name = make_url(url).database or ""
+
+    def sibling(self, name: str) -> str:
+        """The address of another database of the same server."""
+        return make_url(self.url).set(database=name).render_as_string(hide_password=False)
+
+    def ask(self, work: Callable[[Any], Awaitable[T]], database: str = "") -> T:
+        """What `work` answers, given a connection."""
+
+        async def connected() -> T:
+            connection = await asyncpg.connect(self.sibling(database or self.name))
+            try:
+                return await work(connection)
+            finally:
+                await connection.close()
+
+        return asyncio.run(connected())
+
+    def execute(self, statement: str, database: str = "") -> None:
+        self.ask(lambda connection: connection.execute(statement), database)
+
+    def value(self, query: str, database: str = "") -> Any:
+        return self.ask(lambda connection: connection.fetchval(query), database)
+
+    def siblings(self) -> list[str]:
+        """The databases that a restore has made or kept."""
+        query = f"SELECT array_agg(datname ORDER BY 1) FROM pg_database WHERE datname LIKE '{self.name}!_%' ESCAPE '!'"
+        return self.value(query, "postgres") or []
+
+    def drop_siblings(self) -> None:
+        for name in self.siblings():
+            self.execute(f"DROP DATABASE {name} WITH (FORCE)", "postgres")
+
+
+@pytest.fixture
+def home(
+    servers: Servers, redis_url: str, redis_prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Home]:
+    """A migrated database without rows; what a restore keeps beside it is dropped."""
+    before = signal.getsignal(signal.SIGTERM)
+    with cloned_database(servers) as url, contextlib.ExitStack() as cleaning:
+        home = Home(url)
+        monkeypatch.setenv("DATABASE_URL", url)
+        monkeypatch.setenv("REDIS_URL", redis_url)
+        monkeypatch.setenv("MATCHER_REDIS_PREFIX", redis_prefix)
+        cleaning.callback(home.drop_siblings)
+        yield home
+    signal.signal(signal.SIGTERM, before)

@@ -73,8 +73,9 @@ async def run(
             crowd = Crowd(journal, watch, group)
             assembly = Assembly(crowd, doors, ground.settings, seed=options.seed)
             cast = await assembly.gather(shops=SHOPS, customers=CUSTOMERS)
+            over = asyncio.Event()
             roving = [
-                group.create_task(person.socket.rove(generator(options.seed, "rove", number), watch))
+                group.create_task(person.socket.rove(generator(options.seed, "rove", number), watch, over))
                 for number, person in enumerate(cast.people)
             ]
             await cast.wait_connected()
@@ -89,9 +90,8 @@ async def run(
             console.print("Quiet now: waiting until every order is over, then comparing everything …")
             left = await come_to_rest(crowd, cast.people, pool, options.order_open_s)
             verdicts = await prove(crowd, watch, cast.people, pool, left)
-            for task in roving:
-                task.cancel()
-            await asyncio.gather(*roving, return_exceptions=True)
+            over.set()
+            await asyncio.gather(*roving)
             await cast.close()
     return make_report(
         watch,

@@ -22,12 +22,16 @@ _TOO_MANY = 429
 class RovingSocket(LiveSocket):
     """See the module."""
 
-    async def rove(self, rng: random.Random, watch: Watch) -> None:
-        """Stay connected, now here and now there, until cancelled. Raises Refused when turned away for good."""
-        while True:
+    async def rove(self, rng: random.Random, watch: Watch, over: asyncio.Event) -> None:
+        """Stay connected, now here and now there, until it is `over`. Raises Refused when turned away for good."""
+        # Not ended by cancelling: that would cut the closing handshake of a socket that is just moving.
+        ending = asyncio.create_task(over.wait())
+        while not over.is_set():
             staying = asyncio.create_task(self.run())
             try:
-                await asyncio.wait({staying}, timeout=rng.uniform(*_STAY_S))
+                await asyncio.wait(
+                    {staying, ending}, timeout=rng.uniform(*_STAY_S), return_when=asyncio.FIRST_COMPLETED
+                )
             finally:
                 staying.cancel()
                 (outcome,) = await asyncio.gather(staying, return_exceptions=True)

@@ -10,7 +10,11 @@ import asyncpg
 import pytest
 from sqlalchemy.engine import make_url
 
+from matcher.db import create_pool
+from matcher.settings import Settings
 from tests.conftest import Servers, cloned_database
+from tests.quotes.factories import Clock
+from tests.quotes.order_world import open_world
 
 T = TypeVar("T")
 
@@ -68,3 +72,21 @@ def home(
         cleaning.callback(home.drop_siblings)
         yield home
     signal.signal(signal.SIGTERM, before)
+
+
+@pytest.fixture
+def trade(home: Home, settings: Settings) -> None:
+    """Orders with what belongs to them, and people."""
+
+    async def run() -> None:
+        pool = await create_pool(home.url, min_size=0)
+        async with pool, open_world(pool, settings, Clock()) as world:
+            await world.add_shops(12)
+            for _ in range(5):
+                await world.submit()
+            await pool.execute(
+                "INSERT INTO users (id, name, role, email) SELECT gen_random_uuid(), 'ابن ' || n || E'\\n\"', "
+                "'customer', n || '@example.test' FROM generate_series(1, 50) n"
+            )
+
+    asyncio.run(run())

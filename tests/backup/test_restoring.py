@@ -1,12 +1,9 @@
 """A backup brings everything back, or changes nothing at all."""
 
 import asyncio
-import os
-import resource
 import secrets
 import signal
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -64,24 +61,6 @@ def contents(home: Home, database: str = "", where: str = "true") -> dict[str, s
         return {name: await connection.fetchval(query.format(name)) for name in tables}
 
     return home.ask(hashes, database)
-
-
-@pytest.fixture
-def trade(home: Home, settings: Settings) -> None:
-    """Orders with what belongs to them, and people."""
-
-    async def run() -> None:
-        pool = await create_pool(home.url, min_size=0)
-        async with pool, open_world(pool, settings, Clock()) as world:
-            await world.add_shops(12)
-            for _ in range(5):
-                await world.submit()
-            await pool.execute(
-                "INSERT INTO users (id, name, role, email) SELECT gen_random_uuid(), 'ابن ' || n || E'\\n\"', "
-                "'customer', n || '@example.test' FROM generate_series(1, 50) n"
-            )
-
-    asyncio.run(run())
 
 
 @pytest.fixture
@@ -360,62 +339,6 @@ def test_without_redis_nothing_is_replaced(
 ) -> None:
     monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1:1/0")
     assert "Start Redis and restore again" in refused(home, saved, capsys)
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Iterator[Path]:
-    path = tmp_path / "folder"
-    path.mkdir()
-    yield path
-    assert list(path.iterdir()) == [], "a failed backup leaves nothing behind"
-
-
-def test_a_disk_that_is_full_leaves_nothing_behind(home: Home, trade: None, folder: Path) -> None:
-    def small() -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, 40_000))
-
-    result = subprocess.run(
-        [MATCHER, "backup", str(folder / "b")],
-        preexec_fn=small,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert (result.returncode, result.stdout) == (1, "")
-    assert result.stderr == "matcher: [Errno 27] File too large\n"
-
-
-def test_a_backup_that_is_told_to_end_leaves_nothing_behind(home: Home, trade: None, folder: Path) -> None:
-    async def interrupt(connection: Any) -> tuple[int | None, bytes]:
-        async with connection.transaction():
-            await connection.execute("LOCK TABLE users")
-            backup = await asyncio.create_subprocess_exec(
-                MATCHER, "backup", str(folder / "b"), stderr=subprocess.PIPE
-            )
-            waits = "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND relation = 'users'::regclass)"
-            while not await connection.fetchval(waits):
-                assert backup.returncode is None
-            assert len(os.listdir(folder)) == 1
-            backup.terminate()
-            _, complaint = await backup.communicate()
-            return backup.returncode, complaint.strip()
-
-    assert home.ask(interrupt) == (1, b"matcher: stopped.")
-
-
-def test_a_folder_that_cannot_be_written_is_one_line(
-    home: Home, folder: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert cli.run(["backup", str(folder / "nowhere" / "b")]) == 1
-    assert capsys.readouterr().err.startswith("matcher: [Errno 2] No such file or directory")
-
-
-def test_a_database_without_our_schema_is_not_backed_up(
-    home: Home, folder: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    home.execute("DROP TABLE alembic_version")
-    assert cli.run(["backup", str(folder / "b")]) == 1
-    assert "`matcher migrate` makes it" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -32,6 +32,9 @@ from matcher.settings import Settings
 # uvloop accepts one connection of a listening socket in each turn of its loop. A busy process then accepts so slowly
 # that clients wait in the kernel, where admission does not see them (docs/adr/0054): so it listens this many times.
 ACCEPTS_PER_TURN = 16
+# Longer than clients and load balancers (60 s, mostly) keep an idle connection: whoever closes first must not be us,
+# or a request that is just being sent is reset. uvicorn's own 5 s are what many clients keep, to the second.
+KEEP_ALIVE_S = 75
 
 
 def application() -> Litestar:
@@ -89,17 +92,9 @@ class SocketProtocol(WireProtocol):
             super().shutdown()
 
 
-@click.command()
-@click.option("--host", help="Address to listen on (MATCHER_HOST).")
-@click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on (MATCHER_PORT).")
-@click.option("--workers", type=click.IntRange(1, 64), help="API processes (MATCHER_WORKERS).")
-def serve(host: str | None, port: int | None, workers: int | None) -> None:
-    """Run the HTTP and WebSocket service until SIGTERM or Ctrl-C."""
-    given = {"MATCHER_HOST": host, "MATCHER_PORT": port, "MATCHER_WORKERS": workers}
-    os.environ |= {name: str(value) for name, value in given.items() if value is not None}
-    settings = Settings.from_env()
-    database_url(settings)  # start the embedded stack once, before the processes race for it
-    config = uvicorn.Config(
+def server_config(settings: Settings) -> uvicorn.Config:
+    """How uvicorn serves the app."""
+    return uvicorn.Config(
         "matcher.serve:application",
         factory=True,
         host=settings.host,
@@ -113,6 +108,7 @@ def serve(host: str | None, port: int | None, workers: int | None) -> None:
         ws_max_size=MAX_FRAME_BYTES,
         ws_ping_interval=settings.heartbeat_s,
         ws_ping_timeout=settings.heartbeat_s,
+        timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=int(settings.drain_s),
         lifespan="on",
         access_log=False,
@@ -121,6 +117,19 @@ def serve(host: str | None, port: int | None, workers: int | None) -> None:
         proxy_headers=False,
         backlog=4096,
     )
+
+
+@click.command()
+@click.option("--host", help="Address to listen on (MATCHER_HOST).")
+@click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on (MATCHER_PORT).")
+@click.option("--workers", type=click.IntRange(1, 64), help="API processes (MATCHER_WORKERS).")
+def serve(host: str | None, port: int | None, workers: int | None) -> None:
+    """Run the HTTP and WebSocket service until SIGTERM or Ctrl-C."""
+    given = {"MATCHER_HOST": host, "MATCHER_PORT": port, "MATCHER_WORKERS": workers}
+    os.environ |= {name: str(value) for name, value in given.items() if value is not None}
+    settings = Settings.from_env()
+    database_url(settings)  # start the embedded stack once, before the processes race for it
+    config = server_config(settings)
     listener = config.bind_socket()
     listeners = [listener, *(listener.dup() for _ in range(ACCEPTS_PER_TURN - 1))]
     shown = f"http://{settings.host}:{listener.getsockname()[1]}"

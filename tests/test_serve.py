@@ -17,7 +17,8 @@ from websockets.http11 import Request
 
 from matcher.http import PROBLEM_JSON
 from matcher.realtime.close_codes import MAX_REASON_BYTES, CloseCode
-from matcher.serve import ACCEPTS_PER_TURN, FrameParser, HttpProtocol
+from matcher.serve import ACCEPTS_PER_TURN, FrameParser, HttpProtocol, server_config
+from matcher.settings import Settings
 
 
 class Wire(asyncio.Transport):
@@ -44,6 +45,10 @@ async def http() -> HttpProtocol:
     protocol = HttpProtocol(config, ServerState(), {}, asyncio.get_running_loop())
     protocol.connection_made(Wire())
     return protocol
+
+
+def test_an_idle_connection_is_not_closed_under_a_load_balancers_hands() -> None:
+    assert server_config(Settings()).timeout_keep_alive > 60
 
 
 @pytest.mark.parametrize("sent", [b"nothing like HTTP\r\n\r\n", b"GET / HTTP/1.1\r\nno colon\r\n\r\n"])

@@ -4,7 +4,7 @@ Owns: `MatcherError`, the generic leaves that every domain shares, and the probl
 add leaves of their own in `<domain>/errors.py`. Must not know HTTP frameworks: `http.py` translates.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 import msgspec
@@ -133,6 +133,7 @@ class TooManyRequests(MatcherError):
     code = "rate_limited"
     status = 429
     title = "Too many requests"
+    headers: Mapping[str, str] = {}  # what is left and when it is full again, where a limit has told
 
 
 class Overloaded(MatcherError):

@@ -5,7 +5,7 @@ Owns the translation between Litestar and `MatcherError`/`Reply`. Must not know 
 
 import secrets
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from typing import Any, Final, Protocol, TypeVar
 
 import structlog
@@ -225,7 +225,7 @@ def request_id(scope: Any) -> str:
     return str(scope.setdefault("state", {}).get("request_id", ""))
 
 
-def add_headers(scope: Any, headers: dict[str, str]) -> None:
+def add_headers(scope: Any, headers: Mapping[str, str]) -> None:
     """Headers for the answer to this request, whoever answers it; of the same name, the last counts."""
     scope.setdefault("state", {}).setdefault("headers", {}).update(headers)
 

@@ -88,7 +88,9 @@ class Limits:
         metrics.RATE_LIMITED.labels(limit, "account" if account else "address").inc()
         if self._on_trip is not None:
             self._on_trip(limit, account)
-        raise LimitReached(_headers(per_min, bucket), retry_after_s=max(1, math.ceil(bucket.wait_s)))
+        error = TooManyRequests(retry_after_s=max(1, math.ceil(bucket.wait_s)))
+        error.headers = _headers(per_min, bucket)
+        raise error
 
     def _bucket(self, key: tuple[Limit, object], per_min: int) -> TokenBucket:
         bucket = self._buckets.get(key)
@@ -99,14 +101,6 @@ class Limits:
                 self._buckets.popitem(last=False)
         self._buckets.move_to_end(key)
         return bucket
-
-
-class LimitReached(TooManyRequests):
-    """Too many requests; wait for the time that `Retry-After` names."""
-
-    def __init__(self, headers: dict[str, str], *, retry_after_s: int) -> None:
-        super().__init__(retry_after_s=retry_after_s)
-        self.headers = headers
 
 
 def _headers(per_min: int, bucket: TokenBucket) -> dict[str, str]:
@@ -141,7 +135,7 @@ def _tell(
 ) -> None:
     try:
         headers = charge(handler.opt.get("limit", Limit.REQUESTS), key)
-    except LimitReached as reached:
+    except TooManyRequests as reached:
         add_headers(connection.scope, reached.headers)
         raise
     add_headers(connection.scope, headers)

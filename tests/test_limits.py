@@ -16,7 +16,7 @@ from matcher.addresses import TrustedProxies
 from matcher.app import create_app
 from matcher.errors import MatcherError, TooManyRequests
 from matcher.http import RequestContext, handle_exception
-from matcher.limits import Limit, LimitReached, Limits, limit_account, limit_address
+from matcher.limits import Limit, Limits, limit_account, limit_address
 from matcher.settings import Settings
 
 ANN, BEN = UUID(int=1), UUID(int=2)
@@ -38,8 +38,8 @@ def clock() -> Clock:
     return Clock()
 
 
-def refused(charge: Callable[[], object]) -> LimitReached:
-    with pytest.raises(LimitReached) as caught:
+def refused(charge: Callable[[], object]) -> TooManyRequests:
+    with pytest.raises(TooManyRequests) as caught:
         charge()
     return caught.value
 

@@ -4,6 +4,7 @@ Owns: defaults, reading the environment, refusing what cannot be safe. Must not 
 `matcher config` prints this table.
 """
 
+import math
 import os
 import secrets
 from collections.abc import Mapping
@@ -248,10 +249,11 @@ def _parse(cls: type[Settings], attribute: str, text: str, name: str) -> Any:
     try:
         if isinstance(default, bool):
             return _BOOLEANS[text.lower()]
-        if isinstance(default, int):
-            return int(text)
-        if isinstance(default, float):
-            return float(text)
+        if isinstance(default, int | float):
+            number = type(default)(text)
+            if not 0 <= number < math.inf:
+                raise ConfigurationError(f"{name} must be a finite number from 0 on, not {text!r}.")
+            return number
         if isinstance(default, tuple):
             return tuple(part.strip() for part in text.split(",") if part.strip())
     except (ValueError, KeyError) as error:

@@ -43,6 +43,9 @@ def test_variables_are_read_by_their_kind() -> None:
     [
         ({"MATCHER_PROT": "1"}, "MATCHER_PROT"),
         ({"MATCHER_PORT": "many"}, "MATCHER_PORT"),
+        ({"MATCHER_ORDER_OPEN_S": "-5"}, "MATCHER_ORDER_OPEN_S"),
+        ({"MATCHER_HEARTBEAT_S": "nan"}, "MATCHER_HEARTBEAT_S"),
+        ({"MATCHER_DRAIN_S": "inf"}, "MATCHER_DRAIN_S"),
         ({"MATCHER_LIMITS": "maybe"}, "MATCHER_LIMITS"),
         ({"MATCHER_ENV": "staging"}, "MATCHER_ENV"),
         ({"MATCHER_WAVE_SHOPS": "0"}, "MATCHER_WAVE_SHOPS"),

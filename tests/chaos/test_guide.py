@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-GUIDE = ROOT / "docs/guides/delivery-guarantees.md"
+GUIDE = ROOT / "docs/delivery-guarantees.md"
 PATH = re.compile(r"`((?:matcher|tests)/[\w./]+)`")
 
 

@@ -62,4 +62,6 @@ def _content(manifest: Manifest) -> str:
 
 def _stop_cleanly() -> None:
     # As Ctrl-C, which asyncio turns into an orderly end: what is unfinished, a file or a database, is removed.
+    # A shell's background job comes with SIGINT ignored; SIGTERM must end that one too.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))

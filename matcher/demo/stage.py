@@ -91,6 +91,9 @@ def paced(settings: Settings, speed: float) -> dict[str, str]:
         "MATCHER_ORDER_OPEN_S": str(max(_LEAST_OPEN_S, round(settings.order_open_s / speed))),
         "MATCHER_WAVE_INTERVAL_S": str(max(1, round(settings.wave_interval_s / speed))),
         "MATCHER_LOG_LEVEL": "warning",
+        # Everybody in the story comes from one address.
+        "MATCHER_LIMIT_REGISTERS_PER_MIN": "6000",
+        "MATCHER_LIMIT_LOGINS_PER_MIN": "6000",
     }
 
 

@@ -63,7 +63,7 @@ def home(
     servers: Servers, redis_url: str, redis_prefix: str, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Home]:
     """A migrated database without rows; what a restore keeps beside it is dropped."""
-    before = signal.getsignal(signal.SIGTERM)
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     with cloned_database(servers) as url, contextlib.ExitStack() as cleaning:
         home = Home(url)
         monkeypatch.setenv("DATABASE_URL", url)
@@ -71,7 +71,8 @@ def home(
         monkeypatch.setenv("MATCHER_REDIS_PREFIX", redis_prefix)
         cleaning.callback(home.drop_siblings)
         yield home
-    signal.signal(signal.SIGTERM, before)
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture

@@ -145,7 +145,7 @@ class SiteTable:
         self._cell = np.concatenate((cell[order], np.zeros(_OVERLAY_MAX, dtype=np.int64)))
         self._rows = np.concatenate((rows[order], np.zeros((_OVERLAY_MAX, _COLUMNS))))
         self._sorted = self._end = self.live = len(order)
-        least = float(rows[:, _GATE].min()) if len(rows) else 1.0
+        least = float(np.min(rows[:, _GATE])) if len(rows) else 1.0
         # The gate's slack makes the way back up to half a metre too long, which a bound may be.
         self.reach_m = math.inf if least < -1.0 else math.acos(least) * EARTH_RADIUS_M + 1.0
 

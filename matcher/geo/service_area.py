@@ -163,7 +163,7 @@ def _polygon_reach_m(geometry: MultiPolygon, site_place: Place) -> float:
     within = np.arange(len(edge)) - np.repeat(np.cumsum(counts) - counts, counts)
     samples = starts[edge] + edges[edge] * (within / counts[edge])[:, None]
     furthest = float(distances_m(unit_vectors(samples[:, 1], samples[:, 0]), unit_vector(site_place)).max())
-    half_step_m = math.radians(float((lengths / counts).max()) / 2) * EARTH_RADIUS_M
+    half_step_m = math.radians(float(np.max(lengths / counts)) / 2) * EARTH_RADIUS_M
     return min(furthest + half_step_m + 0.001, _HALF_CIRCUMFERENCE_M)
 
 

@@ -162,7 +162,7 @@ def _polygon_reach_m(geometry: MultiPolygon, site_place: Place) -> float:
     edge = np.repeat(np.arange(len(edges)), counts)
     within = np.arange(len(edge)) - np.repeat(np.cumsum(counts) - counts, counts)
     samples = starts[edge] + edges[edge] * (within / counts[edge])[:, None]
-    furthest = float(distances_m(unit_vectors(samples[:, 1], samples[:, 0]), unit_vector(site_place)).max())
+    furthest = float(np.max(distances_m(unit_vectors(samples[:, 1], samples[:, 0]), unit_vector(site_place))))
     half_step_m = math.radians(float(np.max(lengths / counts)) / 2) * EARTH_RADIUS_M
     return min(furthest + half_step_m + 0.001, _HALF_CIRCUMFERENCE_M)
 

@@ -83,7 +83,9 @@ async def test_a_workers_metrics_tell_the_outcomes_of_its_jobs(service: Service)
     port = listener.sockets[0].getsockname()[1]
     listener.close()
     await listener.wait_closed()
-    worker = service.worker(worker_metrics_port=port)
+    # A queue of its own: each tick of a task runs on one worker only, and another one works here too.
+    own = service.environment["MATCHER_REDIS_PREFIX"] + "alone:"
+    worker = service.worker(worker_metrics_port=port, redis_prefix=own)
     done = "matcher_jobs_total[('job', 'expire-orders'), ('outcome', 'done')]"
     await eventually(
         partial(metrics_of, f"http://127.0.0.1:{port}"),

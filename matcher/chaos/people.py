@@ -6,6 +6,7 @@ Owns: behaviour. It follows from what a client holds, not from the event that br
 import asyncio
 import random
 import time
+from abc import ABC, abstractmethod
 from collections import defaultdict
 from datetime import datetime
 from decimal import Decimal
@@ -26,7 +27,7 @@ _ANSWERABLE = frozenset({"pending", "seen"})
 _OPEN = frozenset({"pending", "seen", "quoted"})
 
 
-class Person:
+class Person(ABC):
     """What customers and shops have in common: an account, a model, a socket that tells the watch."""
 
     def __init__(self, crowd: Crowd, api: ChaosApi, account: Account, shop_id: str | None = None) -> None:
@@ -40,9 +41,9 @@ class Person:
         self.snapshots = 0
         self._crowd = crowd
 
+    @abstractmethod
     def take(self, entity: str, data: dict[str, Any]) -> None:
         """Something is news."""
-        raise NotImplementedError
 
     def _hear(self, frame: dict[str, Any]) -> None:
         self._crowd.watch.record_event(
